@@ -1,0 +1,86 @@
+// What `certs inspect` says of a file: certificates, and the kind of anything else in it. Keys have no printable form.
+import { createPrivateKey, X509Certificate } from 'node:crypto';
+import { parsePem } from './pem.ts';
+import { BACKDATE_MS } from './profile.ts';
+import { lifeLeftPercent } from './renewal.ts';
+import { readCertificateDetails } from './x509/parse.ts';
+
+export interface CertificateDescription {
+  readonly type: 'certificate';
+  readonly subject: string;
+  readonly issuer: string;
+  readonly spiffeId: string | null;
+  readonly subjectAltNames: readonly string[];
+  readonly serial: string;
+  readonly notBefore: string;
+  readonly notAfter: string;
+  readonly lifeLeftPercent: number;
+  readonly expired: boolean;
+  readonly ca: boolean;
+  readonly pathLength: number | null;
+  readonly keyUsage: readonly string[];
+  readonly extendedKeyUsage: readonly string[];
+  readonly publicKey: string;
+  readonly fingerprintSha256: string;
+}
+
+export interface OtherDescription {
+  readonly type: 'private-key' | 'unreadable';
+  readonly description: string;
+}
+
+const EKU: Record<string, string> = { '1.3.6.1.5.5.7.3.1': 'serverAuth', '1.3.6.1.5.5.7.3.2': 'clientAuth' };
+
+/** Each PEM block (or the one DER certificate) of a file, in its order. Nothing readable: an empty list. */
+export function describeFile(bytes: Buffer, nowMs: number): (CertificateDescription | OtherDescription)[] {
+  const blocks = parsePem(bytes.toString('latin1'));
+  if (blocks.length === 0 && bytes[0] === 0x30) blocks.push({ label: 'CERTIFICATE', der: bytes });
+  return blocks.map((block) => {
+    try {
+      if (block.label === 'CERTIFICATE') return describeCertificate(new X509Certificate(block.der), nowMs);
+      if (block.label === 'PRIVATE KEY') {
+        const key = createPrivateKey({ key: block.der, format: 'der', type: 'pkcs8' });
+        return { type: 'private-key', description: keyName(key.asymmetricKeyType, key.asymmetricKeyDetails) };
+      }
+      return { type: 'unreadable', description: `a PEM block \`${block.label}\`` };
+    } catch {
+      return { type: 'unreadable', description: `a damaged PEM block \`${block.label}\`` };
+    }
+  });
+}
+
+function describeCertificate(certificate: X509Certificate, nowMs: number): CertificateDescription {
+  const details = readCertificateDetails(certificate.raw);
+  const names = certificate.subjectAltName?.split(', ') ?? [];
+  const uri = names.find((name) => name.startsWith('URI:spiffe://'));
+  const notBefore = certificate.validFromDate.getTime();
+  const notAfter = certificate.validToDate.getTime();
+  return {
+    type: 'certificate',
+    subject: oneLine(certificate.subject),
+    issuer: oneLine(certificate.issuer),
+    spiffeId: uri === undefined ? null : uri.slice(4),
+    subjectAltNames: names,
+    serial: certificate.serialNumber.toLowerCase(),
+    notBefore: new Date(notBefore).toISOString(),
+    notAfter: new Date(notAfter).toISOString(),
+    lifeLeftPercent: lifeLeftPercent(notBefore + BACKDATE_MS, notAfter, nowMs),
+    expired: nowMs > notAfter,
+    ca: certificate.ca,
+    pathLength: details.pathLength ?? null,
+    keyUsage: details.keyUsage,
+    extendedKeyUsage: (certificate.keyUsage ?? []).map((oid) => EKU[oid] ?? oid),
+    publicKey: keyName(certificate.publicKey.asymmetricKeyType, certificate.publicKey.asymmetricKeyDetails),
+    fingerprintSha256: certificate.fingerprint256.replaceAll(':', '').toLowerCase(),
+  };
+}
+
+function oneLine(name: string | undefined): string {
+  return (name ?? '').replaceAll('\n', ', ');
+}
+
+function keyName(type: string | undefined, details: { namedCurve?: string; modulusLength?: number } | undefined): string {
+  if (type === 'ec') return details?.namedCurve === 'prime256v1' ? 'EC P-256' : `EC ${details?.namedCurve ?? ''}`.trim();
+  if (type === 'rsa') return `RSA ${details?.modulusLength ?? ''}`.trim();
+  return type ?? 'unknown';
+}

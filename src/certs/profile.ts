@@ -1,0 +1,24 @@
+// What a root, an intermediate and a workload certificate look like in this mesh, and how long they live.
+// Sources: SPIFFE X509-SVID.md, RFC 5280 section 4.
+
+const DAY_MS = 86_400_000;
+
+/** Clocks of peers may differ: certificates are valid from this long before their issuance. */
+export const BACKDATE_MS = 60_000;
+export const ROOT_LIFE_MS = 3650 * DAY_MS;
+export const INTERMEDIATE_LIFE_MS = 1825 * DAY_MS;
+
+export type CertificateKind = 'root' | 'intermediate' | 'peer';
+
+export interface Profile {
+  readonly ca: boolean;
+  readonly pathLength: number | undefined;
+  readonly keyUsage: readonly ('digitalSignature' | 'keyCertSign' | 'cRLSign')[];
+  readonly extendedKeyUsage: readonly ('serverAuth' | 'clientAuth')[];
+}
+
+export const PROFILES: Readonly<Record<CertificateKind, Profile>> = {
+  root: { ca: true, pathLength: 1, keyUsage: ['keyCertSign', 'cRLSign'], extendedKeyUsage: [] },
+  intermediate: { ca: true, pathLength: 0, keyUsage: ['keyCertSign', 'cRLSign'], extendedKeyUsage: [] },
+  peer: { ca: false, pathLength: undefined, keyUsage: ['digitalSignature'], extendedKeyUsage: ['serverAuth', 'clientAuth'] },
+};

@@ -1,0 +1,194 @@
+// All nouns and verbs as data: the source of help, completions and docs. Loads no command's code.
+import type { Run } from './context.ts';
+
+export interface OptionSpec {
+  /** As commander reads it: `-o, --output <format>`. */
+  readonly flags: string;
+  readonly description: string;
+  /** For completion. */
+  readonly values?: readonly string[];
+}
+
+export interface CommandSpec {
+  readonly path: readonly string[];
+  readonly summary: string;
+  /** As commander reads them: `<file...>`, `[service]`. */
+  readonly arguments?: readonly { readonly name: string; readonly description: string }[];
+  readonly options?: readonly OptionSpec[];
+  readonly examples: readonly string[];
+  readonly exitCodes: string;
+  readonly load: () => Promise<{ readonly run: Run }>;
+}
+
+const STATE: OptionSpec = { flags: '--state <dir>', description: 'state directory of the mesh (default: MESHCTL_STATE, the nearest .meshctl, or the one mesh that runs)' };
+const output = (...formats: string[]): OptionSpec => ({ flags: '-o, --output <format>', description: `${formats.join(' or ')} (default: ${formats[0]})`, values: formats });
+const ANSWER = '0 done; 2 usage or unreadable input; 3 the mesh does not answer; 4 a bug of meshctl';
+
+export const GROUPS: Readonly<Record<string, string>> = {
+  certs: 'issue, inspect and list certificates',
+  policy: 'lint, apply and show identity policies',
+  proxy: 'the bundled proxies of the mesh',
+};
+
+export const CATALOGUE: readonly CommandSpec[] = [
+  {
+    path: ['demo'],
+    summary: 'run a small shop of real services behind real mTLS proxies, with load',
+    options: [
+      { flags: '-d, --detach', description: 'run in the background; prints where the ingress is' },
+      { flags: '--duration <time>', description: 'end after this time, 0 for never (default: 30s without a terminal, else never)' },
+      { flags: '--load <rps>', description: 'requests per second of the load (default: 10)' },
+      { flags: '--keep', description: 'keep the state directory afterwards' },
+      output('table', 'json'),
+    ],
+    examples: ['meshctl demo', 'meshctl demo -d', 'meshctl demo --duration 10s --load 20'],
+    exitCodes: '0 ended as asked; 1 something is in the way; 3 not ready in time; 4 a bug of meshctl',
+    load: () => import('./demo.ts'),
+  },
+  {
+    path: ['init'],
+    summary: 'write a commented mesh.yaml and a first policy.yaml',
+    arguments: [{ name: '[dir]', description: 'where to (default: here)' }],
+    options: [{ flags: '--force', description: 'overwrite files that are there' }],
+    examples: ['meshctl init', 'meshctl init shop'],
+    exitCodes: '0 written; 1 a file is there already; 2 usage',
+    load: () => import('./init.ts'),
+  },
+  {
+    path: ['up'],
+    summary: 'run the services of a mesh file, each instance behind its own proxy; again: apply what changed',
+    options: [
+      { flags: '-f, --file <file>', description: 'mesh file (default: the nearest mesh.yaml upwards)' },
+      { flags: '-d, --detach', description: 'run in the background' },
+      { flags: '--reset-policy', description: "take the mesh file's policy again, instead of the one that `policy apply` set" },
+      { flags: '--timeout <time>', description: 'how long -d waits until everything is ready (default: 30s)' },
+      STATE,
+      output('table', 'json'),
+    ],
+    examples: ['meshctl up', 'meshctl up -d', 'meshctl up -f shop/mesh.yaml --reset-policy'],
+    exitCodes: '0 stopped as asked, or running (-d); 1 the state directory belongs to another mesh, or a port is in use; 2 the mesh file has errors; 3 not ready in time',
+    load: () => import('./up.ts'),
+  },
+  { path: ['down'], summary: 'stop the mesh and everything it started', options: [STATE], examples: ['meshctl down'], exitCodes: '0 stopped; 3 no mesh is running', load: () => import('./down.ts') },
+  { path: ['status'], summary: 'what runs, what does not, and why', options: [STATE, output('table', 'json')], examples: ['meshctl status', 'meshctl status -o json'], exitCodes: '0 everything is ready; 1 something is not; 2 usage; 3 the mesh does not answer', load: () => import('./status.ts') },
+  {
+    path: ['logs'],
+    summary: "output of the mesh's services",
+    arguments: [{ name: '[service]', description: 'a service or instance (default: all)' }],
+    options: [
+      { flags: '-f, --follow', description: 'go on as lines come' },
+      { flags: '--tail <lines>', description: 'last lines of each (default: 20, 0 for none)' },
+      { flags: '--proxy', description: "the proxies' logs instead" },
+      STATE,
+    ],
+    examples: ['meshctl logs', 'meshctl logs orders -f', 'meshctl logs payments --proxy'],
+    exitCodes: '0 done; 1 no such service; 2 usage; 3 no mesh',
+    load: () => import('./logs.ts'),
+  },
+  {
+    path: ['top'],
+    summary: 'golden signals, live',
+    options: [
+      { flags: '--interval <time>', description: 'between two readings (default: 1s)' },
+      { flags: '--window <time>', description: 'rates and latencies over this time (default: 10s)' },
+      { flags: '--count <n>', description: 'end after n readings' },
+      { flags: '--once', description: 'one reading: the same as --count 1' },
+      STATE,
+      { flags: '-o, --output <format>', description: 'table or json, one object a reading (default: a live screen on a terminal, else table)', values: ['table', 'json'] },
+    ],
+    examples: ['meshctl top', 'meshctl top --once', 'meshctl top --count 5 -o json'],
+    exitCodes: ANSWER,
+    load: () => import('./top.ts'),
+  },
+  {
+    path: ['stat'],
+    summary: 'golden signals as a table: requests, success, latency, CPU, memory, requests in flight',
+    arguments: [{ name: '[service]', description: 'one service (default: all)' }],
+    options: [{ flags: '--window <time>', description: 'over this time until now (default: 10s)' }, STATE, output('table', 'json')],
+    examples: ['meshctl stat', 'meshctl stat payments --window 1m -o json'],
+    exitCodes: `${ANSWER}; 1 no such service`,
+    load: () => import('./stat.ts'),
+  },
+  {
+    path: ['trace'],
+    summary: 'follow one request: where it went, who called, what policy said, how long it took',
+    arguments: [{ name: '<id>', description: 'request id, trace id, or a unique prefix of at least 8 characters' }],
+    options: [STATE, output('table', 'json')],
+    examples: ['meshctl trace 3f2a7c1e-8a44-4f0e-9a53-0c7a4a6f9d10', 'meshctl trace 3f2a7c1e -o json'],
+    exitCodes: '0 found; 1 unknown id; 2 usage, or several ids begin like this; 3 the mesh does not answer',
+    load: () => import('./trace.ts'),
+  },
+  {
+    path: ['certs', 'issue'],
+    summary: 'issue a certificate for a service: key, leaf, chain and bundle',
+    arguments: [{ name: '<name...>', description: 'SERVICE, NAMESPACE/SERVICE or a whole SPIFFE id' }],
+    options: [
+      { flags: '--out <dir>', description: 'write DIR/NAME/{key,leaf,chain,bundle}.pem, keys 0600' },
+      { flags: '--ttl <time>', description: "life (default: the mesh file's `certificates.ttl`, 24h)" },
+      { flags: '--print-key', description: 'print the private key too (without --out)' },
+      STATE,
+      output('table', 'json'),
+    ],
+    examples: ['meshctl certs issue web --out ./certs', 'meshctl certs issue web -o json'],
+    exitCodes: '0 issued; 1 refused; 2 usage; 3 the mesh does not answer',
+    load: () => import('./certs/issue.ts'),
+  },
+  {
+    path: ['certs', 'inspect'],
+    summary: 'what is in a certificate, chain, bundle or key file',
+    arguments: [{ name: '<file...>', description: 'PEM or DER; - for stdin' }],
+    options: [output('table', 'json')],
+    examples: ['meshctl certs inspect ./certs/web/chain.pem', 'meshctl certs inspect - < leaf.pem -o json'],
+    exitCodes: '0 read; 2 nothing readable in it',
+    load: () => import('./certs/inspect.ts'),
+  },
+  { path: ['certs', 'list'], summary: "every running instance's identity, serial and share of life left", options: [STATE, output('table', 'json')], examples: ['meshctl certs list'], exitCodes: ANSWER, load: () => import('./certs/list.ts') },
+  {
+    path: ['policy', 'lint'],
+    summary: 'find what is wrong in policy files',
+    arguments: [{ name: '<file...>', description: 'policy files, judged together as one policy; - for stdin' }],
+    options: [
+      { flags: '--mesh <file>', description: 'mesh file that knows the services (default: the nearest mesh.yaml beside or above the first file)' },
+      { flags: '--fail-on <severity>', description: 'error, warning or info (default: error)', values: ['error', 'warning', 'info'] },
+      output('table', 'json'),
+    ],
+    examples: ['meshctl policy lint policy.yaml', 'meshctl policy lint *.yaml --fail-on warning -o json'],
+    exitCodes: '0 nothing at or above --fail-on; 1 findings; 2 usage or unreadable files',
+    load: () => import('./policy/lint.ts'),
+  },
+  {
+    path: ['policy', 'apply'],
+    summary: 'change what the running proxies enforce',
+    arguments: [{ name: '<file...>', description: 'policy files, together the whole policy; - for stdin' }],
+    options: [
+      { flags: '--message <text>', description: 'why, for the history' },
+      { flags: '--dry-run', description: 'only lint against the running mesh' },
+      { flags: '--timeout <time>', description: 'how long to wait until every proxy has it (default: 5s)' },
+      STATE,
+      output('table', 'json'),
+    ],
+    examples: ['meshctl policy apply policy.yaml --message "close reviews"', 'meshctl policy apply policy.yaml --dry-run'],
+    exitCodes: '0 enforced by every proxy, or nothing changed; 1 the policy has errors; 2 usage or unreadable files; 3 the mesh, or a proxy, does not answer in time',
+    load: () => import('./policy/apply.ts'),
+  },
+  {
+    path: ['policy', 'show'],
+    summary: 'the policy in force, or an earlier revision',
+    arguments: [{ name: '[revision]', description: 'a number of `policy history` (default: the one in force)' }],
+    options: [STATE, output('yaml', 'json')],
+    examples: ['meshctl policy show > policy.yaml', 'meshctl policy show 3'],
+    exitCodes: `${ANSWER}; 1 no such revision`,
+    load: () => import('./policy/show.ts'),
+  },
+  { path: ['policy', 'history'], summary: 'who applied which revision, and why', options: [STATE, output('table', 'json')], examples: ['meshctl policy history'], exitCodes: ANSWER, load: () => import('./policy/history.ts') },
+  { path: ['proxy', 'status'], summary: 'which proxy has which version of the configuration', options: [STATE, output('table', 'json')], examples: ['meshctl proxy status'], exitCodes: '0 all in sync; 1 one is not; 2 usage; 3 the mesh does not answer', load: () => import('./proxy-status.ts') },
+  {
+    path: ['completion'],
+    summary: 'print the completion script of a shell',
+    arguments: [{ name: '<shell>', description: 'bash, zsh, fish or powershell' }],
+    examples: ['meshctl completion bash > /etc/bash_completion.d/meshctl', 'meshctl completion zsh > "${fpath[1]}/_meshctl"'],
+    exitCodes: '0 printed; 2 unknown shell',
+    load: () => import('./completion.ts'),
+  },
+  { path: ['version'], summary: 'version of this program and of the Node that runs it', options: [output('table', 'json')], examples: ['meshctl version -o json'], exitCodes: '0', load: () => import('./version.ts') },
+];

@@ -1,0 +1,72 @@
+// `meshctl up`: runs a mesh file. In the foreground until it is interrupted, or in the background with -d.
+// When the state directory's mesh runs already, the file is applied to it and what changed is printed.
+import { dirname, join, resolve } from 'node:path';
+import { Fault } from '../base/fault.ts';
+import { connectLocal } from '../platform/local/connect.ts';
+import { readSupervisor, STATE_NAME, stateDirAt, type StateDir } from '../platform/local/state-dir.ts';
+import { Supervisor } from '../platform/local/supervisor.ts';
+import { isAlive } from '../platform/node/proc.ts';
+import type { Context, Run } from './context.ts';
+import { announce, detach, isDetachedChild, printDetached } from './detach.ts';
+import { document } from './document.ts';
+import { durationOption, flag, outputOption, stateOption, textOption } from './input.ts';
+import { type LoadedMesh, loadMesh } from './mesh-file.ts';
+import { NOT_ISOLATED } from './status.ts';
+
+const DEFAULT_TIMEOUT_MS = 30_000;
+const APPLY_TIMEOUT_MS = 60_000;
+
+export const run: Run = async (context, input) => {
+  const format = outputOption(input, ['table', 'json']);
+  const timeoutMs = durationOption(input, 'timeout', 'timeout') ?? DEFAULT_TIMEOUT_MS;
+  const mesh = loadMesh(context, textOption(input, 'file'));
+  const explicit = stateOption(input) ?? (context.env['MESHCTL_STATE'] || undefined);
+  const state = stateDirAt(explicit === undefined ? join(dirname(mesh.path), STATE_NAME) : resolve(context.cwd, explicit));
+  const resetPolicy = flag(input, 'resetPolicy');
+  const background = isDetachedChild(context.env);
+  const owner = readSupervisor(state);
+  if (owner !== undefined && isAlive(owner.process)) return applyAgain(context, state, mesh, resetPolicy, format);
+  if (flag(input, 'detach') && !background) {
+    const words = ['up', '-d', '-f', mesh.path, '--state', state.root, '--timeout', `${timeoutMs}ms`, ...(resetPolicy ? ['--reset-policy'] : [])];
+    printDetached(context, format, 'Up', await detach(context, words));
+    return 0;
+  }
+  const stop = context.interrupted;
+  let supervisor: Supervisor | undefined;
+  try {
+    supervisor = await Supervisor.start({ state, meshFile: mesh.path, spec: mesh.spec, demo: false, resetPolicy, say: (line) => context.note(`${line}\n`) });
+    const interrupted = await Promise.race([supervisor.whenReady(timeoutMs).then(() => undefined), stop]);
+    if (background) announce({ ready: { ingressUrl: supervisor.ingressUrl ?? null, stateDir: state.root, pid: process.pid, dashboardUrl: null } });
+    else if (interrupted === undefined) greet(context, supervisor, state, mesh);
+  } catch (error) {
+    const fault = Fault.from(error);
+    // In the foreground services that are not ready yet may still become so: the user sees them and decides.
+    if (supervisor === undefined || background || fault.code !== 'NOT_READY') {
+      await supervisor?.stop();
+      if (background) announce({ fault: fault.toRecord() });
+      throw fault;
+    }
+    context.note(`meshctl: ${fault.message}\n  ${fault.hint}\n`);
+  }
+  await stop;
+  if (!background) context.note('stopping\n');
+  await supervisor.stop();
+  return 0;
+};
+
+function greet(context: Context, supervisor: Supervisor, state: StateDir, { spec }: LoadedMesh): void {
+  const instances = Object.values(spec.services).reduce((sum, service) => sum + service.instances, 0);
+  context.note(`mesh ${spec.name}: ${instances} instances of ${Object.keys(spec.services).length} services are ready${supervisor.ingressUrl === undefined ? '' : `, ingress ${supervisor.ingressUrl}`}\nstate ${state.root}\n${NOT_ISOLATED}\nCtrl-C stops it; \`meshctl top\`, \`meshctl status\` and \`meshctl logs\` work from another terminal\n`);
+}
+
+async function applyAgain(context: Context, state: StateDir, mesh: LoadedMesh, resetPolicy: boolean, format: 'table' | 'json'): Promise<number> {
+  const client = await connectLocal(state.root, context.cwd, (text) => context.note(`${text}\n`));
+  try {
+    const applied = (await client.ask('supervisor.apply', { spec: mesh.spec, meshFile: mesh.path, resetPolicy }, APPLY_TIMEOUT_MS)) as { changes: string[]; ingressUrl: string | undefined; pid: number };
+    if (format === 'json') context.print(document('UpApplied', { pid: applied.pid, stateDir: state.root, ingressUrl: applied.ingressUrl ?? null, changes: applied.changes }));
+    else context.print(applied.changes.length === 0 ? `already running (pid ${applied.pid})\n` : `${applied.changes.join('\n')}\n`);
+    return 0;
+  } finally {
+    client.close();
+  }
+}

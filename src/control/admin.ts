@@ -1,0 +1,220 @@
+// What the supervisor and the command line may ask of the control plane: one method each, JSON in and out.
+import { Fault } from '../base/fault.ts';
+import type { Finding } from '../base/finding.ts';
+import { lifeLeftPercent } from '../certs/renewal.ts';
+import { INGRESS, makeSpiffeId, NAME, parseSpiffeId, printSpiffeId, type SpiffeId } from '../mesh/identity.ts';
+import type { InstanceState, ResourceSample } from '../mesh/messages.ts';
+import { type MeshSpec, MIN_TTL_MS } from '../mesh/spec.ts';
+import type { PolicyText } from '../policy/document.ts';
+import { lintPolicy } from '../policy/lint.ts';
+import { goldenRows, type Stat } from '../signals/golden.ts';
+import { assembleTrace, type Trace } from '../traces/assemble.ts';
+import type { ControlPlane } from './plane.ts';
+import type { PolicyRevision, TraceMatch } from './store.ts';
+
+/** Every method with the type of its parameters and of its answer. */
+export interface AdminMethods {
+  'mesh.set': { params: { spec: MeshSpec; meshFile: string; ingressUrl?: string; supervisorPid: number; startedAtMs: number; policyFiles: PolicyText[]; resetPolicy: boolean; instances: InstanceState[] }; result: null };
+  'instances.set': { params: { instances: InstanceState[] }; result: null };
+  'resources.add': { params: { samples: ResourceSample[] }; result: null };
+  status: { params: null; result: StatusReport };
+  stat: { params: { windowMs: number; service?: string }; result: Stat };
+  'trace.get': { params: { id: string }; result: { trace: Trace } | { candidates: TraceMatch[] } };
+  'trace.recent': { params: { denied: boolean; limit: number }; result: TraceMatch[] };
+  'certs.list': { params: null; result: { items: CertificateItem[] } };
+  'certs.issue': { params: { name: string; request: string; ttlMs?: number }; result: IssuedFiles };
+  'policy.lint': { params: { files: PolicyText[] }; result: { findings: Finding[] } };
+  'policy.apply': { params: { files: PolicyText[]; user: string; message: string }; result: { revision: number; changed: boolean; findings: Finding[] } };
+  'policy.show': { params: { revision?: number }; result: PolicyRevision };
+  'policy.history': { params: null; result: Omit<PolicyRevision, 'files'>[] };
+  'proxy.status': { params: null; result: { proxies: ProxyItem[] } };
+}
+
+export interface StatusReport {
+  readonly name: string;
+  readonly trustDomain: string;
+  readonly meshFile: string;
+  readonly ingressUrl: string | null;
+  readonly supervisorPid: number;
+  readonly startTime: string;
+  readonly policyRevision: number;
+  readonly policyUnreadable: string | null;
+  readonly instances: readonly { readonly service: string; readonly instance: string; readonly state: string; readonly restarts: number; readonly pid: number | null; readonly proxyPid: number | null; readonly lastExit: string | null; readonly proxyConnected: boolean; readonly certificateLifeLeftPercent: number | null }[];
+}
+
+export interface CertificateItem {
+  readonly service: string;
+  readonly instance: string;
+  readonly spiffeId: string;
+  readonly serial: string;
+  readonly notBefore: string;
+  readonly notAfter: string;
+  readonly lifeLeftPercent: number;
+  readonly generation: number;
+}
+
+export interface IssuedFiles {
+  readonly spiffeId: string;
+  readonly serial: string;
+  readonly notBefore: string;
+  readonly notAfter: string;
+  /** PEM. */
+  readonly leaf: string;
+  readonly chain: string;
+  readonly bundle: string;
+}
+
+export interface ProxyItem {
+  readonly instance: string;
+  readonly connected: boolean;
+  readonly wantVersion: string | null;
+  readonly haveVersion: string | null;
+  readonly inSync: boolean;
+  readonly policyRevision: number;
+  readonly nack: string | null;
+}
+
+export type AdminMethod = keyof AdminMethods;
+type Handlers = { [M in AdminMethod]: (plane: ControlPlane, params: AdminMethods[M]['params']) => AdminMethods[M]['result'] };
+
+const MAX_CANDIDATES = 10;
+
+const HANDLERS: Handlers = {
+  'mesh.set': (plane, { policyFiles, resetPolicy, instances, ingressUrl, ...mesh }) => {
+    plane.setInstances(instances);
+    plane.setMesh({ ...mesh, ingressUrl }, policyFiles, resetPolicy);
+    return null;
+  },
+  'instances.set': (plane, { instances }) => {
+    plane.setInstances(instances);
+    return null;
+  },
+  'resources.add': (plane, { samples }) => {
+    plane.addResources(samples);
+    return null;
+  },
+  status: (plane) => {
+    const { mesh, policy } = plane;
+    return {
+      name: mesh.spec.name,
+      trustDomain: mesh.spec.trustDomain,
+      meshFile: mesh.meshFile,
+      ingressUrl: mesh.ingressUrl ?? null,
+      supervisorPid: mesh.supervisorPid,
+      startTime: new Date(mesh.startedAtMs).toISOString(),
+      policyRevision: policy.revision,
+      policyUnreadable: policy.unreadable ?? null,
+      instances: plane.instances.map((instance) => {
+        const issued = plane.store.newestIssued(instance.instance);
+        return {
+          service: instance.service,
+          instance: instance.instance,
+          state: instance.state,
+          restarts: instance.restarts,
+          pid: instance.pid ?? null,
+          proxyPid: instance.proxyPid ?? null,
+          lastExit: instance.lastExit ?? null,
+          proxyConnected: plane.sessions.has(instance.instance),
+          certificateLifeLeftPercent: issued === undefined ? null : lifeLeftPercent(issued.issuedAtMs, issued.notAfterMs, plane.now()),
+        };
+      }),
+    };
+  },
+  stat: (plane, { windowMs, service }) => {
+    const to = plane.now();
+    const from = Math.max(to - windowMs, Math.min(to - 1000, plane.mesh.startedAtMs));
+    const seconds = (to - from) / 1000;
+    const { spec } = plane.mesh;
+    const known = [...(spec.ingress === undefined ? [] : [{ name: INGRESS, protocol: 'http' as const }]), ...Object.values(spec.services).map((each) => ({ name: each.name, protocol: each.ports[0]?.protocol ?? ('http' as const) }))];
+    const wanted = service === undefined ? known : known.filter((each) => each.name === service);
+    if (wanted.length === 0) throw new Fault('SERVICE_UNKNOWN', 'not-found', `the mesh has no service \`${service}\``, { hint: `its services are ${known.map((each) => each.name).join(', ')}` });
+    return {
+      window: { from: new Date(from).toISOString(), to: new Date(to).toISOString(), seconds },
+      completeness: { proxiesAnswered: plane.loads.answered(plane.instances, to), proxiesTotal: plane.instances.length, samplesDropped: plane.samplesDropped },
+      rows: goldenRows(wanted, plane.store.window(from), plane.loads.of(plane.instances, to), seconds),
+    };
+  },
+  'trace.get': (plane, { id }) => {
+    const matches = plane.store.findTraces(id, MAX_CANDIDATES);
+    if (matches.length > 1) return { candidates: matches };
+    const match = matches[0];
+    if (match === undefined) {
+      const { ratio } = plane.mesh.spec.tracing;
+      const unsampled = ratio < 1 ? ` (only ${ratio * 100} % of traces are kept: \`tracing.ratio\`)` : '';
+      throw new Fault('TRACE_UNKNOWN', 'not-found', `no trace or request has the id \`${id}\`${unsampled}`, { hint: 'take the x-request-id of an answer from the ingress; traces are kept as long as `telemetry.retention` says' });
+    }
+    return { trace: assembleTrace(plane.store.spansOf(match.traceId)) };
+  },
+  'trace.recent': (plane, query) => plane.store.recentTraces(query),
+  'certs.list': (plane) => ({
+    items: plane.instances.flatMap(({ instance }) => {
+      const issued = plane.store.newestIssued(instance);
+      if (issued === undefined) return [];
+      return [
+        {
+          service: issued.service,
+          instance,
+          spiffeId: issued.spiffeId,
+          serial: issued.serial,
+          notBefore: new Date(issued.notBeforeMs).toISOString(),
+          notAfter: new Date(issued.notAfterMs).toISOString(),
+          lifeLeftPercent: lifeLeftPercent(issued.issuedAtMs, issued.notAfterMs, plane.now()),
+          generation: issued.generation,
+        },
+      ];
+    }),
+  }),
+  'certs.issue': (plane, { name, request, ttlMs }) => {
+    const { spec } = plane.mesh;
+    const id = identityFor(name, spec);
+    const ttl = ttlMs ?? spec.certificateTtlMs;
+    if (ttl < MIN_TTL_MS) throw new Fault('CERT_TTL', 'usage', `a life under ${MIN_TTL_MS / 1000}s is refused`);
+    const issued = plane.authority.issueForRequest(id, Buffer.from(request, 'base64'), ttl, plane.now());
+    const spiffeId = printSpiffeId(id);
+    plane.store.recordIssued({ serial: issued.serial, spiffeId, service: id.service ?? '', instance: '', channel: 'file', issuedAtMs: issued.issuedAtMs, notBeforeMs: issued.notBeforeMs, notAfterMs: issued.notAfterMs, generation: plane.generation });
+    return { spiffeId, serial: issued.serial, notBefore: new Date(issued.notBeforeMs).toISOString(), notAfter: new Date(issued.notAfterMs).toISOString(), leaf: issued.leaf, chain: issued.chain, bundle: plane.authority.rootPem };
+  },
+  'policy.lint': (plane, { files }) => ({ findings: lintPolicy(files, plane.mesh.spec).findings }),
+  'policy.apply': (plane, { files, user, message }) => {
+    const { revision, findings, changed } = plane.applyPolicy(files, user, message);
+    return { revision: revision.revision, changed, findings };
+  },
+  'policy.show': (plane, { revision }) => {
+    const found = revision === undefined ? plane.store.newestPolicy() : plane.store.policies().find((each) => each.revision === revision);
+    if (found === undefined) {
+      throw new Fault('POLICY_NONE', 'not-found', revision === undefined ? 'the mesh has no policy: every request is denied' : `there is no policy revision ${revision}`, { hint: revision === undefined ? '`meshctl policy apply FILE` gives it one' : 'list them with `meshctl policy history`' });
+    }
+    return found;
+  },
+  'policy.history': (plane) => plane.store.policies().map(({ files: _files, ...rest }) => rest),
+  'proxy.status': (plane) => ({
+    proxies: plane.instances.map(({ instance, service }) => {
+      const session = plane.sessions.get(instance);
+      const want = plane.sliceFor(service)?.version ?? null;
+      const have = session?.haveVersion ?? null;
+      return { instance, connected: session !== undefined, wantVersion: want, haveVersion: have, inSync: want !== null && have === want, policyRevision: plane.policy.revision, nack: session?.nack?.message ?? null };
+    }),
+  }),
+};
+
+/** Runs a method. Throws METHOD_UNKNOWN, or what the method throws. */
+export function runMethod(plane: ControlPlane, method: string, params: unknown): unknown {
+  if (!Object.hasOwn(HANDLERS, method)) throw new Fault('METHOD_UNKNOWN', 'usage', `the control plane knows no method \`${method}\``, { hint: 'client and control plane may be of different versions' });
+  return (HANDLERS[method as AdminMethod] as (plane: ControlPlane, params: unknown) => unknown)(plane, params);
+}
+
+// NAME = service, ns/service, or a whole SPIFFE id of this trust domain.
+function identityFor(name: string, spec: MeshSpec): SpiffeId {
+  const wrong = (what: string, hint: string): Fault => new Fault('CERT_NAME', 'usage', what, { hint });
+  if (name.startsWith('spiffe://')) {
+    const id = parseSpiffeId(name);
+    if (id === undefined || id.service === undefined) throw wrong(`\`${name}\` is no identity of a mesh service`, 'write spiffe://TRUST-DOMAIN/ns/NAMESPACE/sa/SERVICE');
+    if (id.trustDomain !== spec.trustDomain) throw wrong(`this authority signs for trust domain \`${spec.trustDomain}\`, not \`${id.trustDomain}\``, 'ask the authority of that domain');
+    return id;
+  }
+  const [first = '', second, more] = name.split('/');
+  const namespace = second === undefined ? spec.namespace : first;
+  const service = second ?? first;
+  if (more !== undefined || !NAME.test(namespace) || !NAME.test(service)) throw wrong(`\`${name}\` is no service name`, 'write SERVICE, NAMESPACE/SERVICE or a whole SPIFFE id');
+  return makeSpiffeId(spec.trustDomain, namespace, service);
+}

@@ -1,0 +1,139 @@
+// The control plane's state and its one rule: whatever changes, a whole new snapshot is assembled, and each proxy is sent
+// its slice only if that slice changed.
+//
+//   mesh file ┐
+//   instances ├─► assemble ─► slice per proxy ─► sessions
+//   policy    ┘
+import { Fault } from '../base/fault.ts';
+import { contentVersion } from '../base/hash.ts';
+import { type Finding, reaches } from '../base/finding.ts';
+import type { Authority } from '../certs/authority.ts';
+import type { CompiledPolicy } from '../mesh/authorization.ts';
+import type { InstanceState, ResourceSample } from '../mesh/messages.ts';
+import type { MeshSnapshot, ProxySnapshot } from '../mesh/snapshot.ts';
+import type { MeshSpec } from '../mesh/spec.ts';
+import { compilePolicy, emptyPolicy } from '../policy/compile.ts';
+import type { PolicyText } from '../policy/document.ts';
+import { lintPolicy } from '../policy/lint.ts';
+import { assembleSnapshot } from './assemble.ts';
+import type { ProxySession } from './feed.ts';
+import { Loads } from './loads.ts';
+import { sliceSnapshot } from './slice.ts';
+import type { PolicyRevision, Store } from './store.ts';
+
+export interface MeshState {
+  readonly spec: MeshSpec;
+  readonly meshFile: string;
+  readonly ingressUrl: string | undefined;
+  readonly supervisorPid: number;
+  readonly startedAtMs: number;
+}
+
+export class ControlPlane {
+  readonly authority: Authority;
+  readonly generation: number;
+  readonly store: Store;
+  readonly loads = new Loads();
+  readonly sessions = new Map<string, ProxySession>();
+  readonly now: () => number;
+  readonly startedAtMs: number;
+  #mesh: MeshState | undefined;
+  #instances: readonly InstanceState[] = [];
+  #policy: CompiledPolicy | undefined;
+  #snapshot: MeshSnapshot | undefined;
+  /** Spans that proxies had no room for, since this control plane started. */
+  samplesDropped = 0;
+
+  constructor(authority: Authority, generation: number, store: Store, now: () => number) {
+    this.authority = authority;
+    this.generation = generation;
+    this.store = store;
+    this.now = now;
+    this.startedAtMs = now();
+  }
+
+  /** Throws MESH_STARTING until the supervisor has told what the mesh is. */
+  get mesh(): MeshState {
+    if (this.#mesh === undefined) throw new Fault('MESH_STARTING', 'unavailable', 'the control plane has just started and does not know the mesh yet', { hint: 'try again in a second' });
+    return this.#mesh;
+  }
+
+  get instances(): readonly InstanceState[] {
+    return this.#instances;
+  }
+
+  get policy(): CompiledPolicy {
+    return this.#policy ?? emptyPolicy(this.mesh.spec.trustDomain);
+  }
+
+  setMesh(mesh: MeshState, policyFiles: readonly PolicyText[], resetPolicy: boolean): void {
+    this.#mesh = mesh;
+    this.#adoptPolicy(policyFiles, resetPolicy);
+    this.publish();
+  }
+
+  setInstances(instances: readonly InstanceState[]): void {
+    this.#instances = instances;
+    this.publish();
+  }
+
+  addResources(samples: readonly ResourceSample[]): void {
+    this.loads.addResources(samples, this.now());
+  }
+
+  /** Makes a revision of the files and enforces it. Findings that are errors refuse it; nothing changes then. */
+  applyPolicy(files: readonly PolicyText[], user: string, message: string): { revision: PolicyRevision; findings: Finding[]; changed: boolean } {
+    const { findings } = lintPolicy(files, this.mesh.spec);
+    if (reaches(findings, 'error')) throw new Fault('POLICY_REFUSED', 'denied', 'the policy has errors and was not applied', { hint: 'run `meshctl policy lint` on it' });
+    const newest = this.store.newestPolicy();
+    const hash = hashOf(files);
+    if (newest?.hash === hash) return { revision: newest, findings, changed: false };
+    const revision = this.#saveRevision(files, user, message, 'apply');
+    return { revision, findings, changed: true };
+  }
+
+  /** What a proxy of the service should have now. Undefined until the mesh is known. */
+  sliceFor(service: string): ProxySnapshot | undefined {
+    return this.#snapshot === undefined ? undefined : sliceSnapshot(this.#snapshot, service);
+  }
+
+  publish(): void {
+    if (this.#mesh === undefined) return;
+    const snapshot = assembleSnapshot(this.#mesh.spec, this.#instances, this.policy);
+    if (snapshot.version === this.#snapshot?.version) return;
+    this.#snapshot = snapshot;
+    const slices = new Map<string, ProxySnapshot>();
+    for (const session of this.sessions.values()) {
+      const slice = slices.get(session.service) ?? sliceSnapshot(snapshot, session.service);
+      slices.set(session.service, slice);
+      session.offer(slice);
+    }
+  }
+
+  // `policy apply` beats the mesh file's policy until `up --reset-policy`; a changed file replaces only a policy that came from the file.
+  #adoptPolicy(files: readonly PolicyText[], reset: boolean): void {
+    const newest = this.store.newestPolicy();
+    const keep = newest !== undefined && !reset && (newest.origin === 'apply' || files.length === 0 || newest.hash === hashOf(files));
+    if (keep) this.#compile(newest);
+    else if (files.length > 0) this.#saveRevision(files, 'meshctl up', 'from the mesh file', 'file');
+    else this.#policy = undefined;
+  }
+
+  #saveRevision(files: readonly PolicyText[], user: string, message: string, origin: PolicyRevision['origin']): PolicyRevision {
+    const revision: PolicyRevision = { revision: (this.store.newestPolicy()?.revision ?? 0) + 1, hash: hashOf(files), appliedAtMs: this.now(), user, message, origin, files };
+    this.store.savePolicy(revision);
+    this.#compile(revision);
+    return revision;
+  }
+
+  // What cannot be compiled becomes a policy that refuses everything and says why.
+  #compile(revision: PolicyRevision): void {
+    const { document, findings } = lintPolicy(revision.files, this.mesh.spec);
+    this.#policy = compilePolicy(document, findings, this.mesh.spec, revision.revision);
+    this.publish();
+  }
+}
+
+function hashOf(files: readonly PolicyText[]): string {
+  return contentVersion(files.map((file) => file.text));
+}

@@ -1,0 +1,60 @@
+// Port Store: what the control plane keeps. Implemented by platform/local/store.ts on SQLite.
+import type { SeriesSample } from '../mesh/messages.ts';
+import type { WindowSeries } from '../signals/golden.ts';
+import type { Span } from '../traces/span.ts';
+
+export interface IssuedRecord {
+  readonly serial: string;
+  readonly spiffeId: string;
+  readonly service: string;
+  /** Empty for certificates that were issued to a file. */
+  readonly instance: string;
+  readonly channel: 'proxy' | 'file';
+  readonly issuedAtMs: number;
+  readonly notBeforeMs: number;
+  readonly notAfterMs: number;
+  readonly generation: number;
+}
+
+export interface PolicyRevision {
+  readonly revision: number;
+  readonly hash: string;
+  readonly appliedAtMs: number;
+  readonly user: string;
+  readonly message: string;
+  /** `file`: from the mesh file's `policy:`; `apply`: by `meshctl policy apply`. */
+  readonly origin: 'file' | 'apply';
+  readonly files: readonly { readonly file: string; readonly text: string }[];
+}
+
+export interface TraceMatch {
+  readonly traceId: string;
+  readonly requestId: string;
+}
+
+export interface RecentQuery {
+  readonly denied: boolean;
+  readonly limit: number;
+}
+
+export interface Store {
+  recordIssued(record: IssuedRecord): void;
+  /** The newest certificate of each channel and instance. */
+  newestIssued(instance: string): IssuedRecord | undefined;
+  /** True once for each token hash. */
+  useToken(hash: string): boolean;
+  savePolicy(revision: PolicyRevision): void;
+  newestPolicy(): PolicyRevision | undefined;
+  policies(): PolicyRevision[];
+  /** Both take effect at the next flush, at the latest after FLUSH_MS. */
+  addSpans(spans: readonly Span[]): void;
+  addSamples(proxy: { id: string; epoch: string; service: string; instance: string }, atMs: number, series: readonly SeriesSample[]): void;
+  /** Growth of inbound series since `fromMs`. */
+  window(fromMs: number): WindowSeries[];
+  /** Whole ids or prefixes of trace ids and request ids. At most `limit`. */
+  findTraces(id: string, limit: number): TraceMatch[];
+  /** Newest first. */
+  recentTraces(query: RecentQuery): TraceMatch[];
+  spansOf(traceId: string): Span[];
+  close(): void;
+}

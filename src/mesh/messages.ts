@@ -1,0 +1,92 @@
+// What is said between the control plane and everyone who connects to it: one JSON message per frame (base/frames.ts).
+// Unknown kinds are ignored by both sides; a higher protocol number is refused with a message.
+import type { FaultRecord } from '../base/fault.ts';
+import type { ProxySnapshot } from './snapshot.ts';
+
+export const PROTOCOL = 1;
+
+/** The first message of a proxy. Either a one-time join token, or the chain that it was given before (proved by `proof`). */
+export interface Hello {
+  readonly kind: 'hello';
+  readonly protocol: number;
+  readonly proxyId: string;
+  /** Changes whenever the proxy process is a new one: its cumulative counters begin at zero. */
+  readonly epoch: string;
+  readonly token?: string;
+  /** PEM chain, leaf first. */
+  readonly svid?: string;
+  readonly haveVersion?: string;
+}
+
+export type FromProxy =
+  | Hello
+  /** Signature over the nonce with the key of the SVID (base64, ECDSA P-256 with SHA-256). */
+  | { readonly kind: 'proof'; readonly signature: string }
+  | { readonly kind: 'ack'; readonly version: string }
+  | { readonly kind: 'nack'; readonly version: string; readonly fault: FaultRecord }
+  /** PKCS#10, DER, base64. */
+  | { readonly kind: 'csr'; readonly request: string }
+  | { readonly kind: 'metrics'; readonly at: number; readonly series: readonly SeriesSample[]; readonly gauges: Gauges }
+  | { readonly kind: 'spans'; readonly spans: readonly unknown[] }
+  | { readonly kind: 'dropped'; readonly what: 'spans' | 'metrics'; readonly count: number };
+
+export type ToProxy =
+  | { readonly kind: 'challenge'; readonly nonce: string }
+  | { readonly kind: 'refused'; readonly fault: FaultRecord }
+  | { readonly kind: 'snapshot'; readonly snapshot: ProxySnapshot }
+  /** Trust anchors as PEM; sent before the first snapshot and whenever they change. */
+  | { readonly kind: 'bundle'; readonly roots: readonly string[] }
+  /** PEM chain, leaf first; the answer to `csr`. */
+  | { readonly kind: 'svid'; readonly chain: string };
+
+/** One series, cumulative since the proxy's epoch. `buckets` are counts per bucket of signals/metrics.ts, not cumulative over bounds. */
+export interface SeriesSample {
+  readonly direction: 'inbound' | 'outbound';
+  /** Caller on the inbound side, callee on the outbound side; `-` for no identity. */
+  readonly peer: string;
+  readonly protocol: 'http' | 'tcp';
+  /** `2xx`, …, `tcp`, or the refusal. */
+  readonly outcome: string;
+  readonly count: number;
+  readonly sumMs: number;
+  readonly buckets: readonly number[];
+}
+
+export interface Gauges {
+  readonly inFlight: number;
+  readonly openConnections: number;
+  /** Share of the last interval in which the proxy's event loop was busy, 0 to 1. */
+  readonly eventLoopUtilization: number;
+  readonly identityExpired: number;
+}
+
+/** The supervisor and the command line speak requests and answers; either side may ask. */
+export type AdminMessage =
+  | { readonly kind: 'admin'; readonly protocol: number; readonly role: 'supervisor' | 'cli' }
+  | { readonly kind: 'request'; readonly id: number; readonly method: string; readonly params: unknown }
+  | { readonly kind: 'response'; readonly id: number; readonly result?: unknown; readonly fault?: FaultRecord };
+
+/** One instance as the supervisor knows it. */
+export interface InstanceState {
+  readonly service: string;
+  /** `web-0`. */
+  readonly instance: string;
+  readonly state: 'starting' | 'ready' | 'stopping' | 'crashed' | 'stopped';
+  readonly restarts: number;
+  readonly pid: number | undefined;
+  readonly proxyPid: number | undefined;
+  readonly lastExit: string | undefined;
+  /** Inbound mTLS listeners of its proxy by port name. */
+  readonly inbound: Readonly<Record<string, number>>;
+  /** SHA-256 of join tokens that the supervisor has handed to this instance's proxy, hex. */
+  readonly tokenHashes: readonly string[];
+}
+
+export interface ResourceSample {
+  readonly service: string;
+  readonly instance: string;
+  /** CPU time used by the service's processes and children since they started. */
+  readonly cpuMs: number;
+  readonly memoryBytes: number;
+  readonly processes: number;
+}

@@ -1,0 +1,49 @@
+// What the mesh is, as one frozen value (MeshSnapshot), and the part of it that one proxy needs (ProxySnapshot).
+// Versioned by content: equal content has the equal version, so an unchanged configuration is never sent again.
+import type { CompiledPolicy } from './authorization.ts';
+import type { Protocol } from './spec.ts';
+
+export interface Endpoint {
+  /** `web-0`: service and instance number. */
+  readonly instance: string;
+  readonly host: string;
+  readonly port: number;
+}
+
+/** One port of one service, as its callers see it. */
+export interface Upstream {
+  readonly service: string;
+  readonly portName: string;
+  readonly protocol: Protocol;
+  /** The only identity that a caller accepts there. */
+  readonly spiffeId: string;
+  readonly endpoints: readonly Endpoint[];
+}
+
+export interface TracingRules {
+  readonly ratio: number;
+  readonly acceptExternal: boolean;
+}
+
+export interface MeshSnapshot {
+  readonly version: string;
+  readonly name: string;
+  readonly trustDomain: string;
+  readonly namespace: string;
+  readonly upstreams: readonly Upstream[];
+  readonly ingressRoutes: readonly { readonly path: string; readonly service: string }[];
+  readonly policy: CompiledPolicy;
+  readonly tracing: TracingRules;
+}
+
+export interface ProxySnapshot {
+  readonly version: string;
+  readonly trustDomain: string;
+  readonly namespace: string;
+  readonly service: string;
+  readonly upstreams: readonly Upstream[];
+  readonly ingressRoutes: readonly { readonly path: string; readonly service: string }[];
+  /** Rules about this proxy's own service as the callee. */
+  readonly policy: CompiledPolicy;
+  readonly tracing: TracingRules;
+}

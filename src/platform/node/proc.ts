@@ -1,0 +1,111 @@
+// Processes by pid *and* start time, so that a reused pid is never mistaken; CPU and memory of a process group.
+// Linux reads /proc; elsewhere `ps` gives identity, and saturation is not available.
+import { execFileSync } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
+
+export interface ProcessRecord {
+  readonly pid: number;
+  /** Opaque: equal for the same process, different for another one with the same pid. */
+  readonly startTime: string;
+}
+
+// sysconf(_SC_CLK_TCK) and the page size on every Linux that Node runs on, but for kernels with 16 or 64 KiB pages (read from auxv would be exact).
+const TICKS_PER_SECOND = 100;
+const PAGE_BYTES = 4096;
+
+interface Stat {
+  readonly state: string;
+  readonly group: number;
+  readonly cpuMs: number;
+  readonly startTime: string;
+  readonly memoryBytes: number;
+}
+
+function readStat(pid: number | string): Stat | undefined {
+  let text: string;
+  try {
+    text = readFileSync(`/proc/${pid}/stat`, 'latin1');
+  } catch {
+    return undefined;
+  }
+  // The command stands in parentheses and may hold anything; the fields after the last one are plain (proc(5), from field 3).
+  const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
+  const number = (field: number): number => Number(fields[field - 3]);
+  return {
+    state: fields[0] ?? '',
+    group: number(5),
+    cpuMs: ((number(14) + number(15) + number(16) + number(17)) * 1000) / TICKS_PER_SECOND,
+    startTime: fields[22 - 3] ?? '',
+    memoryBytes: number(24) * PAGE_BYTES,
+  };
+}
+
+/** When the process with this pid started; undefined when there is none (a zombie is none). */
+export function startTimeOf(pid: number): string | undefined {
+  if (process.platform === 'linux') {
+    const stat = readStat(pid);
+    return stat === undefined || stat.state === 'Z' ? undefined : stat.startTime;
+  }
+  try {
+    return execFileSync('ps', ['-o', 'lstart=', '-p', String(pid)], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim() || undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+export function recordOf(pid: number): ProcessRecord {
+  return { pid, startTime: startTimeOf(pid) ?? '' };
+}
+
+export function isAlive(record: ProcessRecord): boolean {
+  return record.startTime !== '' && startTimeOf(record.pid) === record.startTime;
+}
+
+export interface GroupUsage {
+  readonly cpuMs: number;
+  readonly memoryBytes: number;
+  readonly processes: number;
+}
+
+/** Usage of several process groups with one walk over /proc; undefined where the platform does not tell. */
+export function usageOfGroups(groups: ReadonlySet<number>): Map<number, GroupUsage> | undefined {
+  if (process.platform !== 'linux') return undefined;
+  const usage = new Map<number, GroupUsage>();
+  for (const entry of readdirSync('/proc')) {
+    if (!/^\d+$/.test(entry)) continue;
+    const stat = readStat(entry);
+    if (stat === undefined || !groups.has(stat.group)) continue;
+    const sum = usage.get(stat.group);
+    usage.set(stat.group, {
+      cpuMs: (sum?.cpuMs ?? 0) + stat.cpuMs,
+      memoryBytes: (sum?.memoryBytes ?? 0) + stat.memoryBytes,
+      processes: (sum?.processes ?? 0) + 1,
+    });
+  }
+  return usage;
+}
+
+/** Sends a signal to a process group (`group` true) or process; false when it is gone. */
+export function signal(pid: number, name: NodeJS.Signals, group: boolean): boolean {
+  try {
+    process.kill(group ? -pid : pid, name);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Ends a recorded process: SIGTERM, and SIGKILL after the grace. Resolves when it is gone. */
+export async function endProcess(record: ProcessRecord, group: boolean, graceMs: number): Promise<void> {
+  if (!isAlive(record)) return;
+  signal(record.pid, 'SIGTERM', group);
+  const killAt = Date.now() + graceMs;
+  let killed = false;
+  while (isAlive(record)) {
+    if (!killed && Date.now() >= killAt) {
+      signal(record.pid, 'SIGKILL', group);
+      killed = true;
+    }
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}

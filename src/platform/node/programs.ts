@@ -1,0 +1,14 @@
+// Where our own programs lie: TypeScript beside this file when run from source, bundles beside it when built.
+import { fileURLToPath } from 'node:url';
+
+export type Program = 'cli' | 'proxy' | 'control' | 'shop';
+
+const SOURCES: Record<Program, string> = { cli: '../../cli/main.ts', proxy: '../../proxy/main.ts', control: '../local/control-main.ts', shop: '../../demo/shop.ts' };
+const BUNDLES: Record<Program, string> = { cli: './meshctl.js', proxy: './proxy.js', control: './control.js', shop: './shop.js' };
+
+/** Arguments for `process.execPath` that run the program. */
+export function programArguments(program: Program): string[] {
+  const source = import.meta.url.endsWith('.ts');
+  const path = fileURLToPath(new URL(source ? SOURCES[program] : BUNDLES[program], import.meta.url));
+  return source ? ['--disable-warning=ExperimentalWarning', path] : [path];
+}

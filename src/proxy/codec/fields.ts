@@ -1,0 +1,56 @@
+// Operations on field lists (names in lower case and values, alternating), and what a proxy takes out of them.
+
+export type Fields = string[];
+
+/** The first value of a field, or undefined. `name` is lower case. */
+export function fieldOf(fields: Fields, name: string): string | undefined {
+  for (let i = 0; i < fields.length; i += 2) if (fields[i] === name) return fields[i + 1];
+  return undefined;
+}
+
+/** Every value of a field, one for each line. */
+export function fieldsOf(fields: Fields, name: string): string[] {
+  const values: string[] = [];
+  for (let i = 0; i < fields.length; i += 2) if (fields[i] === name) values.push(fields[i + 1] ?? '');
+  return values;
+}
+
+/** Whether a list-valued field holds the token, compared without case. */
+export function hasToken(fields: Fields, name: string, token: string): boolean {
+  for (let i = 0; i < fields.length; i += 2) {
+    if (fields[i] === name && listOf(fields[i + 1] ?? '').includes(token)) return true;
+  }
+  return false;
+}
+
+function listOf(value: string): string[] {
+  return value.split(',').map((part) => part.trim().toLowerCase());
+}
+
+// RFC 9110 section 7.6.1 and RFC 9112 section 9: these speak of one connection only.
+const HOP_BY_HOP = new Set(['connection', 'keep-alive', 'proxy-connection', 'proxy-authenticate', 'proxy-authorization', 'te', 'transfer-encoding', 'upgrade']);
+// Fields that a peer must not be able to remove by naming them in `connection`.
+const NEVER_NOMINATED = new Set(['host', 'content-length', 'x-forwarded-client-cert', 'x-request-id', 'traceparent', 'tracestate', 'authorization', 'cookie']);
+/** Fields of ours: only a proxy sets them. */
+const OWN_PREFIX = 'x-meshctl-';
+
+/** The fields without those of the connection, those that `connection` names, and those that only a proxy may set. */
+export function withoutHopByHop(fields: Fields): Fields {
+  const nominated = new Set<string>();
+  for (const value of fieldsOf(fields, 'connection')) for (const name of listOf(value)) if (!NEVER_NOMINATED.has(name)) nominated.add(name);
+  const kept: Fields = [];
+  for (let i = 0; i < fields.length; i += 2) {
+    const name = fields[i] ?? '';
+    if (HOP_BY_HOP.has(name) || nominated.has(name) || name.startsWith(OWN_PREFIX)) continue;
+    kept.push(name, fields[i + 1] ?? '');
+  }
+  return kept;
+}
+
+/** The list with every line of `name` replaced by one; undefined removes it. */
+export function setField(fields: Fields, name: string, value: string | undefined): Fields {
+  const kept: Fields = [];
+  for (let i = 0; i < fields.length; i += 2) if (fields[i] !== name) kept.push(fields[i] ?? '', fields[i + 1] ?? '');
+  if (value !== undefined) kept.push(name, value);
+  return kept;
+}

@@ -1,0 +1,33 @@
+// Every limit of the data plane that protects it from its peers: unit in the name, reason beside it.
+
+/** Request or status line and all fields. Envoy takes 60 KiB; more is an attack or a cookie jar gone wild. */
+export const MAX_HEAD_BYTES = 60 * 1024;
+/** Field lines of one head: Envoy and hyper take 100. */
+export const MAX_FIELDS = 100;
+/** A chunk head with its extensions (RFC 9112 section 7.1 sets no limit). */
+export const MAX_CHUNK_HEAD_BYTES = 256;
+/** All trailers of one message. */
+export const MAX_TRAILER_BYTES = 8 * 1024;
+/** A client that takes longer for its request head is slow on purpose. */
+export const HEAD_TIMEOUT_MS = 10_000;
+/** A connection without a request in progress. The caller's pool lets go earlier (POOL_IDLE_MS), so that the two do not race. */
+export const IDLE_TIMEOUT_MS = 60_000;
+/** An idle connection to another proxy. */
+export const POOL_IDLE_MS = 30_000;
+/** An idle connection to an application: Node's own servers close theirs after 5 s. */
+export const APP_POOL_IDLE_MS = 3000;
+/** Idle connections kept per endpoint. */
+export const MAX_IDLE_PER_ENDPOINT = 64;
+export const CONNECT_TIMEOUT_MS = 5000;
+/** A TLS handshake that takes longer holds memory for nothing. */
+export const HANDSHAKE_TIMEOUT_MS = 10_000;
+/** Until the head of the answer; Envoy's route timeout is 15 s. */
+export const RESPONSE_TIMEOUT_MS = 30_000;
+/** Connections that one listener holds at once. */
+export const MAX_CONNECTIONS = 10_000;
+/** Inbound requests remembered by request id, so that a service that forwards only that stays in the trace. */
+export const MAX_REMEMBERED_REQUESTS = 10_000;
+/** Spans waiting for the control plane; what does not fit is dropped and counted. */
+export const MAX_BUFFERED_SPANS = 5000;
+/** Label sets of one proxy; the rest is folded into `__other__`. */
+export const MAX_SERIES = 2000;

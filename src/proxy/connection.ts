@@ -1,0 +1,237 @@
+// The story of one HTTP/1.1 connection from a caller: requests one after the other, each an exchange.
+//
+// Limits: a request head must be whole within HEAD_TIMEOUT_MS, an idle connection is closed after IDLE_TIMEOUT_MS.
+// While an answer is under way the next pipelined request waits in the parser.
+import type { Socket } from 'node:net';
+import type { Peer } from '../certs/peer.ts';
+import { type Fields, hasToken } from './codec/fields.ts';
+import { chunkHead, encodeResponseHead, lastChunk } from './codec/h1/encode.ts';
+import type { Framing } from './codec/h1/framing.ts';
+import type { HeadError, RequestHead, ResponseHead } from './codec/h1/head.ts';
+import { RequestParser } from './codec/h1/parser.ts';
+import { HEAD_TIMEOUT_MS, IDLE_TIMEOUT_MS } from './codec/limits.ts';
+import { type Downstream, Exchange } from './exchange.ts';
+import { openTunnel } from './net/tunnel.ts';
+import { answerFor } from './rescue.ts';
+import { type Listener, matchTunnel } from './route/match.ts';
+import type { Runtime } from './runtime.ts';
+
+export type VerifiedPeer = Exclude<Peer, { refused: string }>;
+
+export interface Origin {
+  readonly listener: Listener;
+  /** Who proved to be at the other end; undefined on plain listeners. */
+  readonly peer: VerifiedPeer | undefined;
+}
+
+export class HttpConnection implements Downstream {
+  readonly #runtime: Runtime;
+  readonly #origin: Origin;
+  readonly #socket: Socket;
+  readonly #parser: RequestParser;
+  #exchange: Exchange | undefined;
+  #keepAlive = true;
+  #requestEnded = false;
+  #responseEnded = false;
+  #chunked = false;
+  #headTimer: NodeJS.Timeout | undefined;
+  #closed = false;
+  /** Set when the caller shut down its sending side. */
+  #peerEnded = false;
+  #tunnelled = false;
+
+  constructor(runtime: Runtime, origin: Origin, socket: Socket) {
+    this.#runtime = runtime;
+    this.#origin = origin;
+    this.#socket = socket;
+    this.#parser = new RequestParser({
+      onHead: (head, framing) => this.#begin(head, framing),
+      onData: (bytes) => this.#exchange?.onBody(bytes),
+      onEnd: (trailers) => this.#endRequest(trailers),
+      onError: (error) => this.#refuseBytes(error),
+    });
+    socket.setNoDelay(true);
+    socket.on('data', (bytes: Buffer) => this.#onData(bytes));
+    socket.on('drain', () => this.#exchange?.onDownstreamDrain());
+    socket.on('end', () => this.#onEnd());
+    socket.on('error', () => this.close());
+    socket.on('close', () => this.close());
+    this.#armIdle();
+  }
+
+  get isIdle(): boolean {
+    return this.#exchange === undefined && !this.#tunnelled;
+  }
+
+  /** An idle connection closes now, a busy one after its answer. */
+  drain(): void {
+    if (this.isIdle && this.#parser.isIdle) this.close();
+    else this.#keepAlive = false;
+  }
+
+  close(): void {
+    if (this.#closed || this.#tunnelled) return;
+    this.#closed = true;
+    clearTimeout(this.#headTimer);
+    this.#socket.destroy();
+    this.#exchange?.onDownstreamGone();
+    this.#exchange = undefined;
+  }
+
+  interim(head: ResponseHead): void {
+    if (!this.#closed) this.#socket.write(encodeResponseHead(head.status, head.reason, head.fields), 'latin1');
+  }
+
+  head(status: number, reason: string, fields: Fields, framing: Framing): void {
+    if (this.#closed) return;
+    this.#chunked = framing.kind === 'chunked' || framing.kind === 'until-close';
+    if (this.#runtime.draining) this.#keepAlive = false;
+    const own: Fields = [...fields];
+    // An HTTP/1.0 caller knows no chunks: its answer ends with the connection.
+    if (this.#chunked && this.#minor === 0) {
+      this.#chunked = false;
+      this.#keepAlive = false;
+    } else if (this.#chunked) own.push('transfer-encoding', 'chunked');
+    if (!this.#keepAlive) own.push('connection', 'close');
+    else if (this.#minor === 0) own.push('connection', 'keep-alive');
+    this.#socket.write(encodeResponseHead(status, reason, own), 'latin1');
+  }
+
+  data(bytes: Buffer): boolean {
+    if (this.#closed) return true;
+    if (!this.#chunked) return this.#socket.write(bytes);
+    this.#socket.cork();
+    this.#socket.write(chunkHead(bytes.length), 'latin1');
+    this.#socket.write(bytes);
+    const room = this.#socket.write('\r\n');
+    this.#socket.uncork();
+    return room;
+  }
+
+  end(trailers: Fields): void {
+    if (this.#closed) return;
+    if (this.#chunked) this.#socket.write(lastChunk(trailers), 'latin1');
+    this.#responseEnded = true;
+    if (!this.#requestEnded) this.#keepAlive = false;
+    this.#next();
+  }
+
+  abort(): void {
+    this.close();
+  }
+
+  pauseBody(): void {
+    if (!this.#closed) this.#socket.pause();
+  }
+
+  resumeBody(): void {
+    if (!this.#closed) this.#socket.resume();
+  }
+
+  #minor: 0 | 1 = 1;
+
+  #onData(bytes: Buffer): void {
+    this.#parser.push(bytes);
+    this.#armHead();
+  }
+
+  #begin(head: RequestHead, framing: Framing): void {
+    clearTimeout(this.#headTimer);
+    this.#headTimer = undefined;
+    this.#socket.setTimeout(0);
+    this.#minor = head.minor;
+    this.#requestEnded = false;
+    this.#responseEnded = false;
+    this.#chunked = false;
+    this.#keepAlive = head.minor === 1 ? !hasToken(head.fields, 'connection', 'close') : hasToken(head.fields, 'connection', 'keep-alive');
+    if (head.method === 'CONNECT') return this.#tunnel(head);
+    this.#exchange = new Exchange(this.#runtime, this.#origin, this, head, framing);
+    this.#exchange.run();
+  }
+
+  #endRequest(trailers: Fields): void {
+    this.#requestEnded = true;
+    this.#exchange?.onBodyEnd(trailers);
+    this.#next();
+  }
+
+  /** When request and answer are both whole the next request may begin. */
+  #next(): void {
+    if (!this.#responseEnded || this.#tunnelled) return;
+    if (!this.#requestEnded || !this.#keepAlive || (this.#peerEnded && this.#parser.isIdle)) {
+      this.#exchange = undefined;
+      this.#closeGently();
+      return;
+    }
+    this.#exchange = undefined;
+    this.#socket.resume();
+    this.#armIdle();
+    this.#parser.next();
+    this.#armHead();
+  }
+
+  // The answer goes out whole; what the caller still sends is read and forgotten for a moment, so that it sees the answer and no reset.
+  #closeGently(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    clearTimeout(this.#headTimer);
+    this.#socket.removeAllListeners('data');
+    this.#socket.on('data', () => undefined);
+    this.#socket.resume();
+    this.#socket.setTimeout(1000, () => this.#socket.destroy());
+    this.#socket.once('end', () => this.#socket.destroy());
+    this.#socket.end();
+  }
+
+  #refuseBytes(error: HeadError): void {
+    if (this.#exchange !== undefined) {
+      this.close();
+      return;
+    }
+    this.#keepAlive = false;
+    const answer = answerFor({ refusal: 'bad_request', why: error.why, status: error.status }, undefined);
+    if (this.#origin.listener.kind === 'inbound' || this.#origin.listener.kind === 'ingress') this.#runtime.recorder.count('inbound', this.#origin.peer?.id.service ?? '-', 'http', 'bad_request', 0);
+    this.head(answer.status, '', answer.fields, { kind: 'length', length: answer.body.length });
+    this.data(answer.body);
+    this.#closeGently();
+  }
+
+  #tunnel(head: RequestHead): void {
+    const { listener } = this.#origin;
+    const { tables } = this.#runtime;
+    const upstream = listener.kind !== 'forward' || tables === undefined ? ({ refusal: 'bad_request', why: 'CONNECT is not taken here' } as const) : matchTunnel(tables, head.target);
+    if ('refusal' in upstream) {
+      const answer = answerFor(upstream, undefined);
+      this.#keepAlive = false;
+      this.head(answer.status, '', answer.fields, { kind: 'length', length: answer.body.length });
+      this.data(answer.body);
+      this.#responseEnded = true;
+      this.#closeGently();
+      return;
+    }
+    this.#tunnelled = true;
+    this.#socket.removeAllListeners('data');
+    this.#socket.removeAllListeners('end');
+    this.#socket.pause();
+    const first = this.#parser.takeRest();
+    void openTunnel(this.#runtime, upstream, this.#socket, first, () => this.#socket.write(encodeResponseHead(200, 'Connection established', []), 'latin1'));
+  }
+
+  #onEnd(): void {
+    this.#peerEnded = true;
+    this.#parser.finish();
+    // A caller that only shut down its sending side still gets the answer to what it asked.
+    if (this.#exchange === undefined) this.#closeGently();
+  }
+
+  #armHead(): void {
+    if (this.#closed || this.#exchange !== undefined || this.#headTimer !== undefined || this.#parser.isIdle || !this.#parser.awaitsHead) return;
+    this.#headTimer = setTimeout(() => this.#refuseBytes({ status: 408, why: `the request head was not whole within ${HEAD_TIMEOUT_MS} ms` }), HEAD_TIMEOUT_MS);
+  }
+
+  #armIdle(): void {
+    this.#socket.setTimeout(IDLE_TIMEOUT_MS, () => {
+      if (this.isIdle) this.close();
+    });
+  }
+}

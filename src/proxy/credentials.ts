@@ -1,0 +1,89 @@
+// The proxy's key and certificate: made here, renewed here, never written anywhere.
+//
+//   request()  ─► a fresh P-256 key and its signing request
+//   accept()   ─► the chain that came back becomes current, with the key it was asked for; generation counts up
+//
+// INVARIANT: the private key leaves this file only as an argument to node:tls in this process.
+import { type KeyObject, sign, X509Certificate } from 'node:crypto';
+import { createSecureContext, type SecureContext, type SecureContextOptions } from 'node:tls';
+import { makeSigningRequest } from '../certs/csr.ts';
+import { exportKey, keyPair } from '../certs/key.ts';
+import { BACKDATE_MS } from '../certs/profile.ts';
+import { renewalDueAt } from '../certs/renewal.ts';
+
+export interface Current {
+  readonly generation: number;
+  /** PEM, leaf first. */
+  readonly chain: string;
+  readonly serial: string;
+  readonly notAfterMs: number;
+  readonly renewAtMs: number;
+  readonly clientContext: SecureContext;
+  readonly serverOptions: SecureContextOptions;
+}
+
+export class Credentials {
+  #pending: KeyObject | undefined;
+  #key: KeyObject | undefined;
+  #roots: readonly string[] = [];
+  #current: Current | undefined;
+  #generation = 0;
+  readonly #onChange: (current: Current) => void;
+
+  constructor(onChange: (current: Current) => void) {
+    this.#onChange = onChange;
+  }
+
+  get current(): Current | undefined {
+    return this.#current;
+  }
+
+  /** DER of a signing request for a new key. Asking again before the answer replaces the key that was asked for. */
+  request(): Buffer {
+    const { privateKey, publicKey } = keyPair();
+    this.#pending = privateKey;
+    return makeSigningRequest(privateKey, publicKey);
+  }
+
+  /** New trust anchors: connections made from here on are verified against them. */
+  trust(roots: readonly string[]): void {
+    if (roots.join('\n') === this.#roots.join('\n')) return;
+    this.#roots = roots;
+    if (this.#current !== undefined && this.#key !== undefined) this.#install(this.#current.chain, this.#key);
+  }
+
+  /** The chain that was issued for the pending request. False when it does not belong to that key: it is not taken. */
+  accept(chain: string): boolean {
+    const key = this.#pending;
+    if (key === undefined) return false;
+    const leaf = new X509Certificate(chain);
+    if (!leaf.checkPrivateKey(key)) return false;
+    this.#pending = undefined;
+    this.#install(chain, key);
+    return true;
+  }
+
+  /** Proves possession of the current key to the control plane. */
+  proveOver(nonce: string): string | undefined {
+    return this.#key === undefined ? undefined : sign('sha256', Buffer.from(nonce, 'utf8'), this.#key).toString('base64');
+  }
+
+  #install(chain: string, key: KeyObject): void {
+    const leaf = new X509Certificate(chain);
+    const pem = exportKey(key);
+    const shared: SecureContextOptions = { key: pem, cert: chain, ca: [...this.#roots], minVersion: 'TLSv1.3', maxVersion: 'TLSv1.3' };
+    this.#key = key;
+    const notAfterMs = leaf.validToDate.getTime();
+    this.#generation++;
+    this.#current = {
+      generation: this.#generation,
+      chain,
+      serial: leaf.serialNumber.toLowerCase(),
+      notAfterMs,
+      renewAtMs: renewalDueAt(leaf.validFromDate.getTime() + BACKDATE_MS, notAfterMs, Math.random()),
+      clientContext: createSecureContext(shared),
+      serverOptions: shared,
+    };
+    this.#onChange(this.#current);
+  }
+}

@@ -1,0 +1,89 @@
+// Opens a connection to a destination: plain to the own application, mTLS to another proxy.
+// Nothing is sent before the other end has proved the very identity that was meant.
+import { connect as connectTcp, type Socket } from 'node:net';
+import { type ConnectionOptions, connect as connectTls, type TLSSocket } from 'node:tls';
+import { codeOf, messageOf } from '../../base/fault.ts';
+import { readPeer } from '../../certs/peer.ts';
+import { printSpiffeId } from '../../mesh/identity.ts';
+import type { Refusal } from '../../mesh/refusal.ts';
+import { CONNECT_TIMEOUT_MS } from '../codec/limits.ts';
+import type { Credentials } from '../credentials.ts';
+import type { Destination } from '../upstream/pick.ts';
+
+export interface Connected {
+  readonly socket: Socket;
+  /** After this moment the connection carries no new request: a certificate on it comes to its end. Infinity for plain ones. */
+  readonly retireAtMs: number;
+  /** When a certificate on it ends. */
+  readonly expiresAtMs: number;
+  /** Generation of our credentials that it was made with; 0 for plain ones. */
+  readonly generation: number;
+}
+
+export type ConnectResult = Connected | { readonly refusal: Refusal; readonly why: string };
+
+/** Never throws; gives the refusal that the caller of the proxy gets. */
+export function connect(destination: Destination, credentials: Credentials, alpn: string | undefined): Promise<ConnectResult> {
+  return destination.spiffeId === undefined ? connectPlain(destination) : connectMutual(destination, destination.spiffeId, credentials, alpn);
+}
+
+function connectPlain(destination: Destination): Promise<ConnectResult> {
+  const socket = connectTcp({ host: destination.host, port: destination.port, noDelay: true, allowHalfOpen: true });
+  return settle(socket, 'connect', () => ({ socket, retireAtMs: Number.POSITIVE_INFINITY, expiresAtMs: Number.POSITIVE_INFINITY, generation: 0 }));
+}
+
+function connectMutual(destination: Destination, expected: string, credentials: Credentials, alpn: string | undefined): Promise<ConnectResult> {
+  const own = credentials.current;
+  const now = Date.now();
+  if (own === undefined || own.notAfterMs <= now) return Promise.resolve({ refusal: 'identity_expired', why: 'this proxy has no valid certificate' });
+  const options: ConnectionOptions & { allowHalfOpen: boolean } = {
+    host: destination.host,
+    port: destination.port,
+    secureContext: own.clientContext,
+    rejectUnauthorized: true,
+    // The identity is in the SPIFFE id, not in a host name; it is compared below before anything is sent.
+    checkServerIdentity: () => undefined,
+    allowHalfOpen: true,
+    ...(alpn === undefined ? {} : { ALPNProtocols: [alpn] }),
+  };
+  const socket: TLSSocket = connectTls(options);
+  socket.setNoDelay(true);
+  return settle(socket, 'secureConnect', () => {
+    const peer = readPeer(socket.getPeerX509Certificate());
+    if ('refused' in peer) return { refusal: 'identity_mismatch', why: peer.refused };
+    if (printSpiffeId(peer.id) !== expected) return { refusal: 'identity_mismatch', why: `expected ${expected}, the other end is ${printSpiffeId(peer.id)}` };
+    const expiresAtMs = Math.min(peer.notAfterMs, own.notAfterMs);
+    // The last tenth of what is left, between 0.5 s and 30 s, is kept free for requests that are under way.
+    const margin = Math.min(30_000, Math.max(500, (expiresAtMs - now) / 10));
+    return { socket, retireAtMs: expiresAtMs - margin, expiresAtMs, generation: own.generation };
+  });
+}
+
+function settle(socket: Socket, event: 'connect' | 'secureConnect', accept: () => ConnectResult): Promise<ConnectResult> {
+  return new Promise((resolve) => {
+    const finish = (result: ConnectResult): void => {
+      clearTimeout(timer);
+      socket.removeListener('error', onError);
+      socket.removeListener('close', onClose);
+      if ('refusal' in result) socket.destroy();
+      resolve(result);
+    };
+    const onError = (error: Error): void => finish(refusalFor(error));
+    const onClose = (): void => finish({ refusal: 'upstream_refused', why: 'the connection was closed during the handshake' });
+    const timer = setTimeout(() => finish({ refusal: 'timeout', why: `no connection within ${CONNECT_TIMEOUT_MS} ms` }), CONNECT_TIMEOUT_MS);
+    // Whoever takes the socket over adds its own; until then an error must not end the process.
+    socket.on('error', () => undefined);
+    socket.once('error', onError);
+    socket.once('close', onClose);
+    socket.once(event, () => finish(accept()));
+  });
+}
+
+const VERIFICATION = /^(?:CERT_|UNABLE_TO_|DEPTH_ZERO|SELF_SIGNED|ERR_TLS_CERT|INVALID_PURPOSE|INVALID_CA|PATH_LENGTH|HOSTNAME_MISMATCH)/;
+
+function refusalFor(error: Error): ConnectResult {
+  const code = codeOf(error) ?? '';
+  if (VERIFICATION.test(code)) return { refusal: 'identity_mismatch', why: `the other end's certificate is refused: ${messageOf(error)}` };
+  if (code === 'ECONNREFUSED') return { refusal: 'upstream_refused', why: 'nothing listens there' };
+  return { refusal: 'upstream_refused', why: messageOf(error) };
+}

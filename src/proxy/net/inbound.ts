@@ -1,0 +1,141 @@
+// The mTLS listener in front of one port of the application. No byte of a caller is looked at before its certificate was
+// verified and its SPIFFE id read; then HTTP goes to a connection, TCP is judged once and joined.
+import { createServer, type Server, type TLSSocket } from 'node:tls';
+import { readPeer } from '../../certs/peer.ts';
+import { printSpiffeId } from '../../mesh/identity.ts';
+import { makeSpanId, makeTraceId } from '../../traces/context.ts';
+import type { InboundListener } from '../bootstrap.ts';
+import { nowMs } from '../clock.ts';
+import { HANDSHAKE_TIMEOUT_MS, MAX_CONNECTIONS } from '../codec/limits.ts';
+import { HttpConnection, type VerifiedPeer } from '../connection.ts';
+import type { Current } from '../credentials.ts';
+import { authorize } from '../permit.ts';
+import type { Runtime } from '../runtime.ts';
+import { pick } from '../upstream/pick.ts';
+import { connect } from './connect.ts';
+import { joinSockets } from './join.ts';
+import type { Listening } from './listen.ts';
+
+const MAX_TIMER_MS = 2 ** 31 - 1;
+
+/** A listener that takes nobody until `useCredentials` was called. */
+export function createInbound(runtime: Runtime, listener: InboundListener): Listening & { useCredentials(current: Current): void } {
+  const connections = new Set<HttpConnection>();
+  const sockets = new Set<TLSSocket>();
+  const server: Server = createServer({
+    requestCert: true,
+    rejectUnauthorized: true,
+    minVersion: 'TLSv1.3',
+    maxVersion: 'TLSv1.3',
+    handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
+    allowHalfOpen: true,
+    noDelay: true,
+    ...(listener.protocol === 'http' ? { ALPNProtocols: ['http/1.1'] } : {}),
+  });
+  server.maxConnections = MAX_CONNECTIONS;
+  // A failed handshake is the caller's matter: counted, never thrown.
+  server.on('tlsClientError', () => runtime.recorder.count('inbound', '-', listener.protocol, 'identity_mismatch', 0));
+  server.on('secureConnection', (socket) => {
+    socket.on('error', () => undefined);
+    const peer = readPeer(socket.getPeerX509Certificate());
+    if ('refused' in peer) {
+      runtime.recorder.count('inbound', '-', listener.protocol, 'identity_mismatch', 0);
+      runtime.log(`refused a caller: ${peer.refused}`);
+      socket.destroy();
+      return;
+    }
+    sockets.add(socket);
+    runtime.recorder.openConnections++;
+    socket.once('close', () => {
+      sockets.delete(socket);
+      runtime.recorder.openConnections--;
+    });
+    if (listener.protocol === 'tcp') {
+      void serveTcp(runtime, listener, peer, socket);
+      return;
+    }
+    const connection = new HttpConnection(runtime, { listener: { kind: 'inbound', portName: listener.portName, appPort: listener.appPort }, peer }, socket);
+    connections.add(connection);
+    const cut = setTimeout(() => {
+      if (!connection.isIdle) runtime.recorder.identityExpired++;
+      connection.close();
+    }, Math.min(MAX_TIMER_MS, Math.max(0, expiry(runtime, peer) - Date.now())));
+    socket.once('close', () => {
+      clearTimeout(cut);
+      connections.delete(connection);
+    });
+  });
+  return {
+    server,
+    useCredentials: (current) => server.setSecureContext(current.serverOptions),
+    drain: () => {
+      for (const connection of connections) connection.drain();
+    },
+    destroy: () => {
+      for (const socket of sockets) socket.destroy();
+    },
+  };
+}
+
+function expiry(runtime: Runtime, peer: VerifiedPeer): number {
+  return Math.min(peer.notAfterMs, runtime.credentials.current?.notAfterMs ?? peer.notAfterMs);
+}
+
+async function serveTcp(runtime: Runtime, listener: InboundListener, peer: VerifiedPeer, socket: TLSSocket): Promise<void> {
+  const { recorder, tables } = runtime;
+  const startMs = nowMs();
+  socket.pause();
+  recorder.inFlight++;
+  const caller = printSpiffeId(peer.id);
+  const port = { name: listener.portName, number: listener.appPort };
+  const judged = tables === undefined ? undefined : authorize(tables, { caller: peer.id, port, http: undefined }, { kind: 'app', port: listener.appPort });
+  const finish = (outcome: string, received: number, sent: number): void => {
+    recorder.inFlight--;
+    const durationMs = nowMs() - startMs;
+    recorder.count('inbound', peer.id.service ?? '-', 'tcp', outcome, durationMs);
+    recorder.span({
+      traceId: makeTraceId(),
+      spanId: makeSpanId(),
+      parentId: undefined,
+      requestId: '',
+      kind: 'server',
+      service: runtime.service,
+      instance: runtime.instance,
+      peerService: peer.id.service,
+      peerId: caller,
+      protocol: 'tcp',
+      method: undefined,
+      path: undefined,
+      status: undefined,
+      startMs,
+      durationMs,
+      attempt: 1,
+      refusal: outcome === 'tcp' ? undefined : outcome,
+      verdict: judged?.decision.verdict,
+      rule: judged?.decision.rule,
+      rulePlace: judged?.decision.place,
+      revision: judged?.decision.revision,
+      requestBytes: received,
+      responseBytes: sent,
+    });
+  };
+  const permit = judged?.permit;
+  if (permit === undefined) {
+    runtime.log(`denied ${caller} tcp: ${judged?.decision.rule ?? 'no configuration yet'}`);
+    socket.destroy();
+    finish('denied', 0, 0);
+    return;
+  }
+  const destination = pick(permit, runtime.pool.inFlight, new Set());
+  const result = destination === undefined ? ({ refusal: 'no_endpoint', why: '' } as const) : await connect(destination, runtime.credentials, undefined);
+  if ('refusal' in result || socket.destroyed) {
+    if (!('refusal' in result)) result.socket.destroy();
+    socket.destroy();
+    finish('refusal' in result ? result.refusal : 'canceled', 0, 0);
+    return;
+  }
+  joinSockets(socket, result.socket, expiry(runtime, peer), (received, sent, expired) => {
+    if (expired) recorder.identityExpired++;
+    finish(expired ? 'identity_expired' : 'tcp', received, sent);
+  });
+}

@@ -1,0 +1,20 @@
+// What the parts of one proxy share: who it is, its current tables and credentials, its recorder and pools.
+import type { Credentials } from './credentials.ts';
+import type { Recorder } from './record.ts';
+import type { RequestMemory } from './request-memory.ts';
+import type { Tables } from './tables.ts';
+import type { Pool } from './upstream/pool.ts';
+
+export interface Runtime {
+  readonly service: string;
+  readonly instance: string;
+  readonly credentials: Credentials;
+  readonly recorder: Recorder;
+  readonly pool: Pool;
+  readonly memory: RequestMemory;
+  /** The one swapped reference; undefined until the first snapshot. */
+  tables: Tables | undefined;
+  draining: boolean;
+  /** One line for the proxy's log. */
+  log(line: string): void;
+}

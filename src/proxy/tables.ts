@@ -1,0 +1,32 @@
+// ProxySnapshot → Tables: what the request path looks things up in. Built whole, then one reference is swapped;
+// exchanges in flight keep the tables that they began with.
+import type { CompiledPolicy } from '../mesh/authorization.ts';
+import { makeSpiffeId, type SpiffeId } from '../mesh/identity.ts';
+import type { ProxySnapshot, TracingRules, Upstream } from '../mesh/snapshot.ts';
+
+export interface Tables {
+  readonly version: string;
+  readonly self: SpiffeId;
+  readonly policy: CompiledPolicy;
+  /** By service name: its first port; by `service:port` each port. */
+  readonly upstreams: ReadonlyMap<string, Upstream>;
+  /** Longest path first. */
+  readonly routes: readonly { readonly path: string; readonly service: string }[];
+  readonly tracing: TracingRules;
+}
+
+export function buildTables(snapshot: ProxySnapshot): Tables {
+  const upstreams = new Map<string, Upstream>();
+  for (const upstream of snapshot.upstreams) {
+    if (!upstreams.has(upstream.service)) upstreams.set(upstream.service, upstream);
+    upstreams.set(`${upstream.service}:${upstream.portName}`, upstream);
+  }
+  return {
+    version: snapshot.version,
+    self: makeSpiffeId(snapshot.trustDomain, snapshot.namespace, snapshot.service),
+    policy: snapshot.policy,
+    upstreams,
+    routes: [...snapshot.ingressRoutes].sort((a, b) => b.path.length - a.path.length),
+    tracing: snapshot.tracing,
+  };
+}
