@@ -1,6 +1,18 @@
 // Builds dist/ from src/ with esbuild: one bundle a program, heavy parts as chunks that are loaded when used.
 // Run by `npm run build` and `prepare`; by the launcher when dist/ is missing or older than src/.
-import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, rmSync, statSync, utimesSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -68,7 +80,8 @@ async function underLock(isDone, work) {
       if (error.code !== 'EEXIST') throw error;
       if (isDone()) return;
       const held = statSync(lock, { throwIfNoEntry: false });
-      if (held !== undefined && (Date.now() - held.mtimeMs > STALE_LOCK_MS || !isAlive(Number(readFileSync(lock, 'utf8'))))) rmSync(lock, { force: true });
+      if (held !== undefined && (Date.now() - held.mtimeMs > STALE_LOCK_MS || !isAlive(Number(readFileSync(lock, 'utf8')))))
+        rmSync(lock, { force: true });
       await new Promise((done) => setTimeout(done, 50));
     }
   }

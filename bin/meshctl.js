@@ -59,7 +59,9 @@ if (Number(process.versions.node.split('.')[0]) >= NEEDED_MAJOR) {
 } else {
   const node = broughtNode();
   if (node === undefined) {
-    process.stderr.write(`meshctl: Node ${NEEDED_MAJOR} is needed, this is ${process.versions.node}, and npm brought none for ${process.platform}-${process.arch}\n  run \`npm ci\` (optional dependencies must not be left out), or use Node ${NEEDED_MAJOR}\n`);
+    process.stderr.write(
+      `meshctl: Node ${NEEDED_MAJOR} is needed, this is ${process.versions.node}, and npm brought none for ${process.platform}-${process.arch}\n  run \`npm ci\` (optional dependencies must not be left out), or use Node ${NEEDED_MAJOR}\n`,
+    );
     process.exit(4);
   }
   handOver(node);

@@ -78,11 +78,19 @@ export function decode<T>(document: Located, schema: z.ZodType<T>): { value: T |
     findings.push({
       rule: 'invalid-value',
       severity: 'error',
-      what: `${path.length > 0 ? `\`${path.join('.')}\`: ` : ''}${lowerFirst(issue.message)}`,
+      what: `${path.length > 0 ? `\`${path.join('.')}\`: ` : ''}${lowerFirst(messageOfIssue(issue))}`,
       place: document.place(path),
     });
   }
   return { value: undefined, findings };
+}
+
+// The issues inside an issue say what is wrong; their wrapper only says that something is.
+function messageOfIssue(issue: z.core.$ZodIssue): string {
+  if (issue.code === 'invalid_key') return issue.issues[0]?.message ?? issue.message;
+  if (issue.code !== 'invalid_union') return issue.message;
+  const inner = issue.errors.map((branch) => branch[0]?.message).filter((message) => message !== undefined);
+  return inner.length > 0 ? [...new Set(inner.map(lowerFirst))].join(', or ') : issue.message;
 }
 
 function inside(path: Path): string {

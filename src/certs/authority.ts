@@ -34,7 +34,17 @@ export function createAuthority(trustDomain: string, nowMs: number): AuthorityFi
   const uri = printTrustDomain(trustDomain);
   const notBeforeMs = nowMs - BACKDATE_MS;
   const rootBuilt = buildCertificate(
-    { kind: 'root', commonName: `${trustDomain.slice(0, 48)} root`, issuerName: undefined, issuerKeyId: undefined, uri, serial: makeSerial(), notBeforeMs, notAfterMs: nowMs + ROOT_LIFE_MS, spki: exportSpki(root.publicKey) },
+    {
+      kind: 'root',
+      commonName: `${trustDomain.slice(0, 48)} root`,
+      issuerName: undefined,
+      issuerKeyId: undefined,
+      uri,
+      serial: makeSerial(),
+      notBeforeMs,
+      notAfterMs: nowMs + ROOT_LIFE_MS,
+      spki: exportSpki(root.publicKey),
+    },
     root.privateKey,
   );
   const intermediateBuilt = buildCertificate(
@@ -77,10 +87,15 @@ export class Authority {
       this.#intermediate = new X509Certificate(files.intermediateCertificate);
       this.#key = createPrivateKey(files.intermediateKey);
     } catch (cause) {
-      throw new Fault('CA_UNREADABLE', 'config', 'the authority cannot be read', { cause, hint: 'restore `ca/` from a copy, or remove it to make a new authority: every workload then gets a new certificate' });
+      throw new Fault('CA_UNREADABLE', 'config', 'the authority cannot be read', {
+        cause,
+        hint: 'restore `ca/` from a copy, or remove it to make a new authority: every workload then gets a new certificate',
+      });
     }
     if (!this.#intermediate.verify(root.publicKey) || !this.#intermediate.checkPrivateKey(this.#key)) {
-      throw new Fault('CA_UNREADABLE', 'config', 'the authority\'s certificates and keys do not belong together', { hint: 'restore `ca/` from a copy' });
+      throw new Fault('CA_UNREADABLE', 'config', "the authority's certificates and keys do not belong together", {
+        hint: 'restore `ca/` from a copy',
+      });
     }
     const details = readCertificateDetails(this.#intermediate.raw);
     this.#issuerName = details.subjectName;
@@ -95,7 +110,10 @@ export class Authority {
   /** Signs a workload certificate for a public key; its end is never later than the issuer's. */
   issue(id: SpiffeId, publicKey: KeyObject, ttlMs: number, nowMs: number): Issued {
     const issuerEnd = this.#intermediate.validToDate.getTime();
-    if (nowMs >= issuerEnd) throw new Fault('CERT_SIGNER_EXPIRED', 'unavailable', `the intermediate expired on ${new Date(issuerEnd).toISOString()}`, { hint: 'remove `ca/` to make a new authority' });
+    if (nowMs >= issuerEnd)
+      throw new Fault('CERT_SIGNER_EXPIRED', 'unavailable', `the intermediate expired on ${new Date(issuerEnd).toISOString()}`, {
+        hint: 'remove `ca/` to make a new authority',
+      });
     const issuedAtMs = Math.floor(nowMs / 1000) * 1000;
     const notBeforeMs = issuedAtMs - BACKDATE_MS;
     const notAfterMs = Math.min(issuedAtMs + ttlMs, issuerEnd);
@@ -121,7 +139,8 @@ export class Authority {
   /** Like `issue`, for a PKCS#10 request. Throws CSR_REFUSED when its signature does not hold or its key is not P-256. */
   issueForRequest(id: SpiffeId, request: Buffer, ttlMs: number, nowMs: number): Issued {
     const key = readSigningRequest(request);
-    if (key === undefined) throw new Fault('CSR_REFUSED', 'denied', 'the signing request is unreadable, not for a P-256 key, or not signed by its own key');
+    if (key === undefined)
+      throw new Fault('CSR_REFUSED', 'denied', 'the signing request is unreadable, not for a P-256 key, or not signed by its own key');
     return this.issue(id, key, ttlMs, nowMs);
   }
 }

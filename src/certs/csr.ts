@@ -15,7 +15,10 @@ const ECDSA_SHA256 = Buffer.from('300a06082a8648ce3d040302', 'hex');
 /** DER of a signing request for the private key's public half. The key does not leave the process. */
 export function makeSigningRequest(privateKey: KeyObject, publicKey: KeyObject): Buffer {
   const spki = exportSpki(publicKey);
-  const info = der(SEQUENCE, Buffer.concat([der(INTEGER, Buffer.from([0])), der(SEQUENCE, Buffer.alloc(0)), spki, der(ATTRIBUTES, Buffer.alloc(0))]));
+  const info = der(
+    SEQUENCE,
+    Buffer.concat([der(INTEGER, Buffer.from([0])), der(SEQUENCE, Buffer.alloc(0)), spki, der(ATTRIBUTES, Buffer.alloc(0))]),
+  );
   const signature = sign('sha256', info, privateKey);
   return der(SEQUENCE, Buffer.concat([info, ECDSA_SHA256, der(BIT_STRING, Buffer.concat([Buffer.from([0]), signature]))]));
 }

@@ -34,7 +34,11 @@ async function exit(code: number): Promise<void> {
 function applyColor(words: readonly string[]): void {
   const at = words.indexOf('--color');
   const when = at >= 0 ? words[at + 1] : words.find((word) => word.startsWith('--color='))?.slice('--color='.length);
-  const off = words.includes('--no-color') || when === 'never' || (when !== 'always' && (process.env['NO_COLOR'] ?? '') !== '') || process.env['TERM'] === 'dumb';
+  const off =
+    words.includes('--no-color') ||
+    when === 'never' ||
+    (when !== 'always' && (process.env['NO_COLOR'] ?? '') !== '') ||
+    process.env['TERM'] === 'dumb';
   if (when === 'always') process.env['FORCE_COLOR'] = '1';
   else if (off) process.env['FORCE_COLOR'] = '0';
 }

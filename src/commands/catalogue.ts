@@ -20,8 +20,15 @@ export interface CommandSpec {
   readonly load: () => Promise<{ readonly run: Run }>;
 }
 
-const STATE: OptionSpec = { flags: '--state <dir>', description: 'state directory of the mesh (default: MESHCTL_STATE, the nearest .meshctl, or the one mesh that runs)' };
-const output = (...formats: string[]): OptionSpec => ({ flags: '-o, --output <format>', description: `${formats.join(' or ')} (default: ${formats[0]})`, values: formats });
+const STATE: OptionSpec = {
+  flags: '--state <dir>',
+  description: 'state directory of the mesh (default: MESHCTL_STATE, the nearest .meshctl, or the one mesh that runs)',
+};
+const output = (...formats: string[]): OptionSpec => ({
+  flags: '-o, --output <format>',
+  description: `${formats.join(' or ')} (default: ${formats[0]})`,
+  values: formats,
+});
 const ANSWER = '0 done; 2 usage or unreadable input; 3 the mesh does not answer; 4 a bug of meshctl';
 
 export const GROUPS: Readonly<Record<string, string>> = {
@@ -66,11 +73,26 @@ export const CATALOGUE: readonly CommandSpec[] = [
       output('table', 'json'),
     ],
     examples: ['meshctl up', 'meshctl up -d', 'meshctl up -f shop/mesh.yaml --reset-policy'],
-    exitCodes: '0 stopped as asked, or running (-d); 1 the state directory belongs to another mesh, or a port is in use; 2 the mesh file has errors; 3 not ready in time',
+    exitCodes:
+      '0 stopped as asked, or running (-d); 1 the state directory belongs to another mesh, or a port is in use; 2 the mesh file has errors; 3 not ready in time',
     load: () => import('./up.ts'),
   },
-  { path: ['down'], summary: 'stop the mesh and everything it started', options: [STATE], examples: ['meshctl down'], exitCodes: '0 stopped; 3 no mesh is running', load: () => import('./down.ts') },
-  { path: ['status'], summary: 'what runs, what does not, and why', options: [STATE, output('table', 'json')], examples: ['meshctl status', 'meshctl status -o json'], exitCodes: '0 everything is ready; 1 something is not; 2 usage; 3 the mesh does not answer', load: () => import('./status.ts') },
+  {
+    path: ['down'],
+    summary: 'stop the mesh and everything it started',
+    options: [STATE],
+    examples: ['meshctl down'],
+    exitCodes: '0 stopped; 3 no mesh is running',
+    load: () => import('./down.ts'),
+  },
+  {
+    path: ['status'],
+    summary: 'what runs, what does not, and why',
+    options: [STATE, output('table', 'json')],
+    examples: ['meshctl status', 'meshctl status -o json'],
+    exitCodes: '0 everything is ready; 1 something is not; 2 usage; 3 the mesh does not answer',
+    load: () => import('./status.ts'),
+  },
   {
     path: ['logs'],
     summary: "output of the mesh's services",
@@ -94,7 +116,11 @@ export const CATALOGUE: readonly CommandSpec[] = [
       { flags: '--count <n>', description: 'end after n readings' },
       { flags: '--once', description: 'one reading: the same as --count 1' },
       STATE,
-      { flags: '-o, --output <format>', description: 'table or json, one object a reading (default: a live screen on a terminal, else table)', values: ['table', 'json'] },
+      {
+        flags: '-o, --output <format>',
+        description: 'table or json, one object a reading (default: a live screen on a terminal, else table)',
+        values: ['table', 'json'],
+      },
     ],
     examples: ['meshctl top', 'meshctl top --once', 'meshctl top --count 5 -o json'],
     exitCodes: ANSWER,
@@ -142,13 +168,23 @@ export const CATALOGUE: readonly CommandSpec[] = [
     exitCodes: '0 read; 2 nothing readable in it',
     load: () => import('./certs/inspect.ts'),
   },
-  { path: ['certs', 'list'], summary: "every running instance's identity, serial and share of life left", options: [STATE, output('table', 'json')], examples: ['meshctl certs list'], exitCodes: ANSWER, load: () => import('./certs/list.ts') },
+  {
+    path: ['certs', 'list'],
+    summary: "every running instance's identity, serial and share of life left",
+    options: [STATE, output('table', 'json')],
+    examples: ['meshctl certs list'],
+    exitCodes: ANSWER,
+    load: () => import('./certs/list.ts'),
+  },
   {
     path: ['policy', 'lint'],
     summary: 'find what is wrong in policy files',
     arguments: [{ name: '<file...>', description: 'policy files, judged together as one policy; - for stdin' }],
     options: [
-      { flags: '--mesh <file>', description: 'mesh file that knows the services (default: the nearest mesh.yaml beside or above the first file)' },
+      {
+        flags: '--mesh <file>',
+        description: 'mesh file that knows the services (default: the nearest mesh.yaml beside or above the first file)',
+      },
       { flags: '--fail-on <severity>', description: 'error, warning or info (default: error)', values: ['error', 'warning', 'info'] },
       output('table', 'json'),
     ],
@@ -168,7 +204,8 @@ export const CATALOGUE: readonly CommandSpec[] = [
       output('table', 'json'),
     ],
     examples: ['meshctl policy apply policy.yaml --message "close reviews"', 'meshctl policy apply policy.yaml --dry-run'],
-    exitCodes: '0 enforced by every proxy, or nothing changed; 1 the policy has errors; 2 usage or unreadable files; 3 the mesh, or a proxy, does not answer in time',
+    exitCodes:
+      '0 enforced by every proxy, or nothing changed; 1 the policy has errors; 2 usage or unreadable files; 3 the mesh, or a proxy, does not answer in time',
     load: () => import('./policy/apply.ts'),
   },
   {
@@ -180,15 +217,36 @@ export const CATALOGUE: readonly CommandSpec[] = [
     exitCodes: `${ANSWER}; 1 no such revision`,
     load: () => import('./policy/show.ts'),
   },
-  { path: ['policy', 'history'], summary: 'who applied which revision, and why', options: [STATE, output('table', 'json')], examples: ['meshctl policy history'], exitCodes: ANSWER, load: () => import('./policy/history.ts') },
-  { path: ['proxy', 'status'], summary: 'which proxy has which version of the configuration', options: [STATE, output('table', 'json')], examples: ['meshctl proxy status'], exitCodes: '0 all in sync; 1 one is not; 2 usage; 3 the mesh does not answer', load: () => import('./proxy-status.ts') },
+  {
+    path: ['policy', 'history'],
+    summary: 'who applied which revision, and why',
+    options: [STATE, output('table', 'json')],
+    examples: ['meshctl policy history'],
+    exitCodes: ANSWER,
+    load: () => import('./policy/history.ts'),
+  },
+  {
+    path: ['proxy', 'status'],
+    summary: 'which proxy has which version of the configuration',
+    options: [STATE, output('table', 'json')],
+    examples: ['meshctl proxy status'],
+    exitCodes: '0 all in sync; 1 one is not; 2 usage; 3 the mesh does not answer',
+    load: () => import('./proxy-status.ts'),
+  },
   {
     path: ['completion'],
     summary: 'print the completion script of a shell',
     arguments: [{ name: '<shell>', description: 'bash, zsh, fish or powershell' }],
-    examples: ['meshctl completion bash > /etc/bash_completion.d/meshctl', 'meshctl completion zsh > "${fpath[1]}/_meshctl"'],
+    examples: ['meshctl completion bash > /etc/bash_completion.d/meshctl', 'meshctl completion zsh > ~/.zfunc/_meshctl'],
     exitCodes: '0 printed; 2 unknown shell',
     load: () => import('./completion.ts'),
   },
-  { path: ['version'], summary: 'version of this program and of the Node that runs it', options: [output('table', 'json')], examples: ['meshctl version -o json'], exitCodes: '0', load: () => import('./version.ts') },
+  {
+    path: ['version'],
+    summary: 'version of this program and of the Node that runs it',
+    options: [output('table', 'json')],
+    examples: ['meshctl version -o json'],
+    exitCodes: '0',
+    load: () => import('./version.ts'),
+  },
 ];

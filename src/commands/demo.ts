@@ -3,8 +3,8 @@
 import { spawn } from 'node:child_process';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { Fault } from '../base/fault.ts';
 import { printDuration } from '../base/duration.ts';
+import { Fault } from '../base/fault.ts';
 import { DEMO_POLICY, demoMeshFile } from '../demo/mesh.ts';
 import { parseMeshFile } from '../mesh/spec.ts';
 import { AdminClient } from '../platform/local/admin-client.ts';
@@ -50,7 +50,10 @@ export const run: Run = async (context, input) => {
     if (!ready) return 0;
     const url = supervisor.ingressUrl ?? '';
     await firstRequest(url);
-    if (load > 0) supervisor.adopt(spawn(process.execPath, [...programArguments('shop'), 'load', url, String(load)], { stdio: ['pipe', 'ignore', 'ignore'] }));
+    if (load > 0)
+      supervisor.adopt(
+        spawn(process.execPath, [...programArguments('shop'), 'load', url, String(load)], { stdio: ['pipe', 'ignore', 'ignore'] }),
+      );
     if (background) {
       announce({ ready: { ingressUrl: url, stateDir: state.root, pid: process.pid, dashboardUrl: null } });
       await Promise.race([stop, ...(durationMs > 0 ? [pause(durationMs)] : [])]);
@@ -76,7 +79,14 @@ async function startShop(context: Context, state: StateDir): Promise<Supervisor>
   writeAtomic(join(state.root, 'policy.yaml'), DEMO_POLICY);
   const { spec, findings } = parseMeshFile(meshFile, text);
   if (spec === undefined) throw new Fault('DEMO_MESH', 'internal', `the demo's mesh file has errors: ${findings[0]?.what}`);
-  return Supervisor.start({ state: stateDirAt(state.root), meshFile, spec, demo: true, resetPolicy: false, say: (line) => context.note(`${line}\n`) });
+  return Supervisor.start({
+    state: stateDirAt(state.root),
+    meshFile,
+    spec,
+    demo: true,
+    resetPolicy: false,
+    say: (line) => context.note(`${line}\n`),
+  });
 }
 
 // "Up" means that a request has gone through everything.
@@ -86,22 +96,40 @@ async function firstRequest(url: string): Promise<void> {
     const response = await fetch(`${url}/`).catch(() => undefined);
     await response?.arrayBuffer();
     if (response?.status === 200) return;
-    if (Date.now() >= end) throw new Fault('NOT_READY', 'unavailable', 'no request through the ingress succeeded', { hint: '`meshctl status` tells what is not ready' });
+    if (Date.now() >= end)
+      throw new Fault('NOT_READY', 'unavailable', 'no request through the ingress succeeded', {
+        hint: '`meshctl status` tells what is not ready',
+      });
     await pause(50);
   }
 }
 
-async function watch(context: Context, supervisor: Supervisor, state: StateDir, durationMs: number, stop: Promise<unknown>, format: 'table' | 'json'): Promise<void> {
+async function watch(
+  context: Context,
+  supervisor: Supervisor,
+  state: StateDir,
+  durationMs: number,
+  stop: Promise<unknown>,
+  format: 'table' | 'json',
+): Promise<void> {
   const client = await AdminClient.open(supervisor.socketPath, 'cli');
   try {
     const end = durationMs > 0 ? pause(durationMs) : new Promise<never>(() => undefined);
     const over = Promise.race([stop, end]);
     if (context.isTerminal) {
       const { showTop } = await import('../views/top/screen.ts');
-      await showTop({ title: `demo shop  ingress ${supervisor.ingressUrl}  state ${state.root}`, intervalMs: 1000, read: () => client.request('stat', { windowMs: DEFAULT_WINDOW_MS }), interrupted: over });
+      await showTop({
+        title: `demo shop  ingress ${supervisor.ingressUrl}  state ${state.root}`,
+        intervalMs: 1000,
+        read: () => client.request('stat', { windowMs: DEFAULT_WINDOW_MS }),
+        interrupted: over,
+      });
       return;
     }
-    if (format === 'table') context.print(`demo shop: ingress ${supervisor.ingressUrl}\nstate ${state.root}${durationMs > 0 ? `; ends by itself after ${printDuration(durationMs)}` : ''}\n${NOT_ISOLATED}\n`);
+    if (format === 'table')
+      context.print(
+        `demo shop: ingress ${supervisor.ingressUrl}\nstate ${state.root}${durationMs > 0 ? `; ends by itself after ${printDuration(durationMs)}` : ''}\n${NOT_ISOLATED}\n`,
+      );
     let interrupted = false;
     void stop.then(() => {
       interrupted = true;
@@ -124,20 +152,36 @@ async function watch(context: Context, supervisor: Supervisor, state: StateDir, 
 
 async function summarize(context: Context, client: AdminClient, windowMs: number, format: 'table' | 'json'): Promise<void> {
   const stat = await client.request('stat', { windowMs });
-  const trace = await recentTrace(client, false, (each) => each.complete && each.hops.some((hop) => hop.to === 'payments' && hop.verdict === 'allowed'));
+  const trace = await recentTrace(
+    client,
+    false,
+    (each) => each.complete && each.hops.some((hop) => hop.to === 'payments' && hop.verdict === 'allowed'),
+  );
   const denial = await recentTrace(client, true, (each) => each.complete);
   const denied = denial?.hops.find((hop) => hop.verdict === 'denied');
   const { items } = await client.request('certs.list', null);
   if (format === 'json') {
-    context.print(document('DemoSummary', { stat, trace: trace ?? null, denial: denied === undefined ? null : { requestId: denial?.requestId, ...denied }, certificates: items }));
+    context.print(
+      document('DemoSummary', {
+        stat,
+        trace: trace ?? null,
+        denial: denied === undefined ? null : { requestId: denial?.requestId, ...denied },
+        certificates: items,
+      }),
+    );
     return;
   }
   const title = (text: string): string => `\n${paint('strong', text)}\n`;
   context.print(`${title('Golden signals')}${goldenTable(stat)}${completenessLine(stat)}\n`);
   if (trace !== undefined) context.print(`${title('One request')}${renderWaterfall(trace, context.columns)}`);
-  if (denied !== undefined) context.print(`${title('One denial')}${denied.callerId} → ${denied.to} ${denied.method} ${denied.path}: ${denied.status}, ${denied.rule} (request ${denial?.requestId})\n`);
+  if (denied !== undefined)
+    context.print(
+      `${title('One denial')}${denied.callerId} → ${denied.to} ${denied.method} ${denied.path}: ${denied.status}, ${denied.rule} (request ${denial?.requestId})\n`,
+    );
   context.print(`${title('Certificates in use')}${certificatesTable(items)}`);
-  context.print(`${title('Next')}  meshctl demo -d                 keep it running in the background\n  meshctl top                     golden signals, live\n  curl -i http://127.0.0.1:PORT/checkout      then: meshctl trace ID (its x-request-id)\n  meshctl policy show > p.yaml    change it, then: meshctl policy apply p.yaml\n  meshctl certs list              identities in use\n  meshctl down                    stop it\n`);
+  context.print(
+    `${title('Next')}  meshctl demo -d                 keep it running in the background\n  meshctl top                     golden signals, live\n  curl -i http://127.0.0.1:PORT/checkout      then: meshctl trace ID (its x-request-id)\n  meshctl policy show > p.yaml    change it, then: meshctl policy apply p.yaml\n  meshctl certs list              identities in use\n  meshctl down                    stop it\n`,
+  );
 }
 
 function pause(ms: number): Promise<void> {

@@ -42,7 +42,12 @@ export async function detach(context: Context, words: readonly string[]): Promis
   const scratch = mkdtempSync(join(tmpdir(), 'meshctl-up-'));
   const logFile = join(scratch, 'output');
   const log = openSync(logFile, 'a', 0o600);
-  const child = spawn(process.execPath, [...programArguments('cli'), ...words], { cwd: context.cwd, env: { ...context.env, [MARK]: '1' }, stdio: ['ignore', log, log, 'pipe'], detached: true });
+  const child = spawn(process.execPath, [...programArguments('cli'), ...words], {
+    cwd: context.cwd,
+    env: { ...context.env, [MARK]: '1' },
+    stdio: ['ignore', log, log, 'pipe'],
+    detached: true,
+  });
   closeSync(log);
   const pipe = child.stdio[READY_FD] as Socket;
   let text = '';
@@ -60,7 +65,8 @@ export async function detach(context: Context, words: readonly string[]): Promis
   const output = readFileSync(logFile, 'utf8');
   rmSync(scratch, { recursive: true, force: true });
   const line = text.split('\n')[0] ?? '';
-  if (line === '') throw new Fault('DETACH', 'internal', `the process in the background ended without a word: ${output.trim().split('\n').at(-1) ?? ''}`);
+  if (line === '')
+    throw new Fault('DETACH', 'internal', `the process in the background ended without a word: ${output.trim().split('\n').at(-1) ?? ''}`);
   if (output.trim() !== '') context.note(output);
   const message = JSON.parse(line) as Message;
   if ('fault' in message) throw Fault.fromRecord(message.fault);

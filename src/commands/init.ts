@@ -12,7 +12,10 @@ export const run: Run = async (context, input) => {
   const files = { 'mesh.yaml': meshYaml(meshName(directory)), 'policy.yaml': POLICY };
   mkdirSync(directory, { recursive: true });
   const present = Object.keys(files).filter((name) => existsSync(join(directory, name)));
-  if (present.length > 0 && !flag(input, 'force')) throw new Fault('FILE_EXISTS', 'conflict', `${present.join(' and ')} ${present.length > 1 ? 'are' : 'is'} there already`, { hint: '`--force` overwrites' });
+  if (present.length > 0 && !flag(input, 'force'))
+    throw new Fault('FILE_EXISTS', 'conflict', `${present.join(' and ')} ${present.length > 1 ? 'are' : 'is'} there already`, {
+      hint: '`--force` overwrites',
+    });
   for (const [name, text] of Object.entries(files)) {
     writeAtomic(join(directory, name), text, 0o644);
     context.print(`${join(directory, name)} written\n`);
@@ -22,11 +25,17 @@ export const run: Run = async (context, input) => {
 };
 
 function meshName(directory: string): string {
-  const name = basename(directory).toLowerCase().replace(/[^a-z0-9-]+/g, '-').replace(/^-+|-+$/g, '').slice(0, 40);
+  const name = basename(directory)
+    .toLowerCase()
+    .replace(/[^a-z0-9-]+/g, '-')
+    .replace(/^-+|-+$/g, '')
+    .slice(0, 40);
   return NAME.test(name) ? name : 'mesh';
 }
 
-const meshYaml = (name: string): string => `# What runs here, who calls whom, and how traffic comes in. \`meshctl up\` runs it; again, it applies what changed.
+const meshYaml = (
+  name: string,
+): string => `# What runs here, who calls whom, and how traffic comes in. \`meshctl up\` runs it; again, it applies what changed.
 apiVersion: meshctl.dev/v1
 kind: Mesh
 name: ${name}

@@ -28,7 +28,8 @@ export function durationOption(input: Input, name: string, flagName: string): nu
   const text = textOption(input, name);
   if (text === undefined) return undefined;
   const ms = parseDuration(text);
-  if (ms === undefined) throw new Fault('USAGE', 'usage', `\`--${flagName} ${text}\` is no duration`, { hint: 'write `30s`, `250ms`, `1h30m`, or 0' });
+  if (ms === undefined)
+    throw new Fault('USAGE', 'usage', `\`--${flagName} ${text}\` is no duration`, { hint: 'write `30s`, `250ms`, `1h30m`, or 0' });
   return ms;
 }
 
@@ -36,7 +37,8 @@ export function numberOption(input: Input, name: string, flagName: string, min: 
   const text = textOption(input, name);
   if (text === undefined) return undefined;
   const value = Number(text);
-  if (text.trim() === '' || !Number.isFinite(value) || value < min || value > max) throw new Fault('USAGE', 'usage', `\`--${flagName} ${text}\`: a number from ${min} to ${max} is wanted`);
+  if (text.trim() === '' || !Number.isFinite(value) || value < min || value > max)
+    throw new Fault('USAGE', 'usage', `\`--${flagName} ${text}\`: a number from ${min} to ${max} is wanted`);
   return value;
 }
 
@@ -45,7 +47,10 @@ export function outputOption<T extends string>(input: Input, allowed: readonly [
   const text = textOption(input, 'output');
   if (text === undefined) return allowed[0];
   const found = allowed.find((each) => each === text);
-  if (found === undefined) throw new Fault('USAGE', 'usage', `\`-o ${text}\` is not known here`, { hint: `${allowed.map((each) => `\`${each}\``).join(', ')} ${allowed.length > 1 ? 'are' : 'is'}` });
+  if (found === undefined)
+    throw new Fault('USAGE', 'usage', `\`-o ${text}\` is not known here`, {
+      hint: `${allowed.map((each) => `\`${each}\``).join(', ')} ${allowed.length > 1 ? 'are' : 'is'}`,
+    });
   return found;
 }
 
@@ -54,7 +59,11 @@ export function stateOption(input: Input): string | undefined {
 }
 
 /** Runs with a connection that is closed afterwards. */
-export async function withMesh<T>(context: Context, input: Input, use: (mesh: Awaited<ReturnType<Context['connect']>>) => Promise<T>): Promise<T> {
+export async function withMesh<T>(
+  context: Context,
+  input: Input,
+  use: (mesh: Awaited<ReturnType<Context['connect']>>) => Promise<T>,
+): Promise<T> {
   const mesh = await context.connect(stateOption(input));
   try {
     return await use(mesh);

@@ -25,11 +25,26 @@ export const run: Run = async (context, input) => {
   const wanted = textArgument(input, 0);
   const { state } = locateState(stateOption(input), context.cwd);
   const find = (): string[] => {
-    const names = readdirSync(state.logs).filter((name) => name.endsWith('.log')).map((name) => name.slice(0, -4));
-    return names.filter((name) => name !== 'control' && name.endsWith('.proxy') === proxies && (wanted === undefined || instanceOf(name) === wanted || serviceOf(name) === wanted)).sort();
+    const names = readdirSync(state.logs)
+      .filter((name) => name.endsWith('.log'))
+      .map((name) => name.slice(0, -4));
+    return names
+      .filter(
+        (name) =>
+          name !== 'control' &&
+          name.endsWith('.proxy') === proxies &&
+          (wanted === undefined || instanceOf(name) === wanted || serviceOf(name) === wanted),
+      )
+      .sort();
   };
   const names = find();
-  if (names.length === 0) throw new Fault('SERVICE_UNKNOWN', 'not-found', wanted === undefined ? 'there are no logs yet' : `nothing called \`${wanted}\` has a log`, { hint: '`meshctl status` lists services and instances' });
+  if (names.length === 0)
+    throw new Fault(
+      'SERVICE_UNKNOWN',
+      'not-found',
+      wanted === undefined ? 'there are no logs yet' : `nothing called \`${wanted}\` has a log`,
+      { hint: '`meshctl status` lists services and instances' },
+    );
   const width = Math.max(...names.map((name) => instanceOf(name).length));
   const sources = names.map((name) => open(state.logs, name));
   for (const source of sources) {
@@ -45,7 +60,9 @@ export const run: Run = async (context, input) => {
     stopped = true;
   });
   while (!stopped) {
-    for (const name of find()) if (!sources.some((source) => source.name === name)) sources.push({ name, path: join(state.logs, `${name}.log`), offset: 0, rest: '' });
+    for (const name of find())
+      if (!sources.some((source) => source.name === name))
+        sources.push({ name, path: join(state.logs, `${name}.log`), offset: 0, rest: '' });
     for (const source of sources) print(context, source, readNew(source), width);
     await new Promise((done) => setTimeout(done, LOOK_EVERY_MS));
   }
@@ -73,7 +90,8 @@ function readNew(source: Source): string[] {
 }
 
 function print(context: Context, source: Source, lines: readonly string[], width: number): void {
-  for (const line of lines) context.print(`${paint('dim', instanceOf(source.name).padEnd(width))}  ${printable(line.replace(/\r$/, ''))}\n`);
+  for (const line of lines)
+    context.print(`${paint('dim', instanceOf(source.name).padEnd(width))}  ${printable(line.replace(/\r$/, ''))}\n`);
 }
 
 function instanceOf(name: string): string {

@@ -15,7 +15,8 @@ export interface LoadedMesh {
 
 export function loadMesh(context: Context, named: string | undefined): LoadedMesh {
   const path = named === undefined ? nearest(context.cwd) : resolve(context.cwd, named);
-  if (path === undefined) throw new Fault('MESH_FILE', 'usage', 'there is no mesh.yaml here or above', { hint: '`meshctl init` writes one, or name it with -f' });
+  if (path === undefined)
+    throw new Fault('MESH_FILE', 'usage', 'there is no mesh.yaml here or above', { hint: '`meshctl init` writes one, or name it with -f' });
   const { spec, findings } = parseMeshFile(named ?? path, readBytes(context, path).toString('utf8'));
   if (spec === undefined) {
     context.note(`${renderFindings(findings)}\n`);

@@ -13,13 +13,28 @@ export const run: Run = async (context, input) => {
     const rows = proxies.map((proxy) => [
       proxy.instance,
       proxy.connected ? 'connected' : { text: `${SYMBOL.warn} not connected`, meaning: 'warn' as const },
-      proxy.inSync ? { text: `${SYMBOL.good} in sync`, meaning: 'good' as const } : { text: `${SYMBOL.bad} behind`, meaning: 'bad' as const },
+      proxy.inSync
+        ? { text: `${SYMBOL.good} in sync`, meaning: 'good' as const }
+        : { text: `${SYMBOL.bad} behind`, meaning: 'bad' as const },
       proxy.wantVersion ?? '-',
       proxy.haveVersion ?? '-',
       String(proxy.policyRevision),
       proxy.nack ?? '',
     ]);
-    context.print(renderTable([{ name: 'PROXY' }, { name: 'FEED' }, { name: 'SYNC' }, { name: 'WANTED' }, { name: 'HAS' }, { name: 'POLICY', align: 'right' }, { name: 'NOTE' }], rows));
+    context.print(
+      renderTable(
+        [
+          { name: 'PROXY' },
+          { name: 'FEED' },
+          { name: 'SYNC' },
+          { name: 'WANTED' },
+          { name: 'HAS' },
+          { name: 'POLICY', align: 'right' },
+          { name: 'NOTE' },
+        ],
+        rows,
+      ),
+    );
   }
   return proxies.every((proxy) => proxy.inSync) ? 0 : 1;
 };

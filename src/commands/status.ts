@@ -6,7 +6,8 @@ import { document } from './document.ts';
 import { outputOption, withMesh } from './input.ts';
 
 /** What embedded mode does not promise; said by `up` and `status`. */
-export const NOT_ISOLATED = 'not isolated: policy holds for traffic through the proxies; processes of the same user can still reach each other directly';
+export const NOT_ISOLATED =
+  'not isolated: policy holds for traffic through the proxies; processes of the same user can still reach each other directly';
 
 export const run: Run = async (context, input) => {
   const format = outputOption(input, ['table', 'json']);
@@ -19,8 +20,15 @@ export const run: Run = async (context, input) => {
   const rows = status.instances.map((instance) => [
     instance.service,
     instance.instance,
-    instance.state === 'ready' ? { text: `${SYMBOL.good} ready`, meaning: 'good' as const } : { text: `${instance.state === 'crashed' ? SYMBOL.bad : SYMBOL.warn} ${instance.state}`, meaning: instance.state === 'crashed' ? ('bad' as const) : ('warn' as const) },
-    instance.proxyConnected ? { text: 'connected', meaning: 'plain' as const } : { text: `${SYMBOL.warn} not connected`, meaning: 'warn' as const },
+    instance.state === 'ready'
+      ? { text: `${SYMBOL.good} ready`, meaning: 'good' as const }
+      : {
+          text: `${instance.state === 'crashed' ? SYMBOL.bad : SYMBOL.warn} ${instance.state}`,
+          meaning: instance.state === 'crashed' ? ('bad' as const) : ('warn' as const),
+        },
+    instance.proxyConnected
+      ? { text: 'connected', meaning: 'plain' as const }
+      : { text: `${SYMBOL.warn} not connected`, meaning: 'warn' as const },
     String(instance.restarts),
     instance.pid === null ? '-' : String(instance.pid),
     instance.proxyPid === null ? '-' : String(instance.proxyPid),
@@ -29,11 +37,31 @@ export const run: Run = async (context, input) => {
   ]);
   context.print(
     renderTable(
-      [{ name: 'SERVICE' }, { name: 'INSTANCE' }, { name: 'STATE' }, { name: 'PROXY' }, { name: 'RESTARTS', align: 'right' }, { name: 'PID', align: 'right' }, { name: 'PROXY-PID', align: 'right' }, { name: 'CERT-LEFT', align: 'right' }, { name: 'NOTE' }],
+      [
+        { name: 'SERVICE' },
+        { name: 'INSTANCE' },
+        { name: 'STATE' },
+        { name: 'PROXY' },
+        { name: 'RESTARTS', align: 'right' },
+        { name: 'PID', align: 'right' },
+        { name: 'PROXY-PID', align: 'right' },
+        { name: 'CERT-LEFT', align: 'right' },
+        { name: 'NOTE' },
+      ],
       rows,
     ),
   );
-  const policy = status.policyUnreadable !== null ? `policy revision ${status.policyRevision} is unreadable and refuses everything: ${status.policyUnreadable}` : status.policyRevision === 0 ? 'no policy: every request is denied' : `policy revision ${status.policyRevision}`;
-  context.print(paint('dim', `mesh ${status.name}, trust domain ${status.trustDomain}, pid ${status.supervisorPid}${status.ingressUrl === null ? '' : `, ingress ${status.ingressUrl}`}; ${policy}\n${NOT_ISOLATED}\n`));
+  const policy =
+    status.policyUnreadable !== null
+      ? `policy revision ${status.policyRevision} is unreadable and refuses everything: ${status.policyUnreadable}`
+      : status.policyRevision === 0
+        ? 'no policy: every request is denied'
+        : `policy revision ${status.policyRevision}`;
+  context.print(
+    paint(
+      'dim',
+      `mesh ${status.name}, trust domain ${status.trustDomain}, pid ${status.supervisorPid}${status.ingressUrl === null ? '' : `, ingress ${status.ingressUrl}`}; ${policy}\n${NOT_ISOLATED}\n`,
+    ),
+  );
   return ready ? 0 : 1;
 };

@@ -18,7 +18,12 @@ export const run: Run = async (context, input) => {
     if (live) {
       const status = await mesh.request('status', null);
       const { showTop } = await import('../views/top/screen.ts');
-      await showTop({ title: `mesh ${status.name}${status.ingressUrl === null ? '' : `  ingress ${status.ingressUrl}`}`, intervalMs, read, interrupted: context.interrupted });
+      await showTop({
+        title: `mesh ${status.name}${status.ingressUrl === null ? '' : `  ingress ${status.ingressUrl}`}`,
+        intervalMs,
+        read,
+        interrupted: context.interrupted,
+      });
       return 0;
     }
     let stopped = false;
@@ -30,7 +35,11 @@ export const run: Run = async (context, input) => {
       if (stopped) break;
       try {
         const stat = await read();
-        context.print(format === 'json' ? documentLine('Stat', stat) : `${i > 0 ? '\n' : ''}${stat.window.to}\n${goldenTable(stat)}${completenessLine(stat)}\n`);
+        context.print(
+          format === 'json'
+            ? documentLine('Stat', stat)
+            : `${i > 0 ? '\n' : ''}${stat.window.to}\n${goldenTable(stat)}${completenessLine(stat)}\n`,
+        );
       } catch (error) {
         // A reading that is missed because control starts again is said, not fatal, as long as others follow.
         if (count === 1 || !(error instanceof Fault) || error.code !== 'MESH_STARTING') throw error;

@@ -14,7 +14,10 @@ const LOOK_EVERY_MS = 100;
 export const run: Run = async (context, input) => {
   const format = outputOption(input, ['table', 'json']);
   const id = (textArgument(input, 0) ?? '').trim().toLowerCase();
-  if (id.length < MIN_PREFIX) throw new Fault('USAGE', 'usage', `\`${id}\` is too short: at least ${MIN_PREFIX} characters of a request id or trace id are wanted`, { hint: 'take the x-request-id of an answer from the ingress' });
+  if (id.length < MIN_PREFIX)
+    throw new Fault('USAGE', 'usage', `\`${id}\` is too short: at least ${MIN_PREFIX} characters of a request id or trace id are wanted`, {
+      hint: 'take the x-request-id of an answer from the ingress',
+    });
   if (!/^[\x21-\x7e]{8,128}$/.test(id)) throw new Fault('USAGE', 'usage', `\`${id}\` is neither a request id nor a trace id`);
   const trace = await withMesh(context, input, (mesh) => findTrace(mesh, id));
   context.print(format === 'json' ? document('Trace', trace) : renderWaterfall(trace, context.columns));
@@ -29,7 +32,12 @@ export async function findTrace(mesh: MeshConnection, id: string): Promise<Trace
     try {
       const found = await mesh.request('trace.get', { id });
       if ('candidates' in found) {
-        throw new Fault('TRACE_AMBIGUOUS', 'ambiguous', `several requests begin with \`${id}\`: ${found.candidates.map((each) => each.requestId || each.traceId).join(', ')}`, { hint: 'give more of the id' });
+        throw new Fault(
+          'TRACE_AMBIGUOUS',
+          'ambiguous',
+          `several requests begin with \`${id}\`: ${found.candidates.map((each) => each.requestId || each.traceId).join(', ')}`,
+          { hint: 'give more of the id' },
+        );
       }
       if (last || isWhole(found.trace)) return found.trace;
     } catch (error) {

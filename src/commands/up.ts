@@ -3,7 +3,7 @@
 import { dirname, join, resolve } from 'node:path';
 import { Fault } from '../base/fault.ts';
 import { connectLocal } from '../platform/local/connect.ts';
-import { readSupervisor, STATE_NAME, stateDirAt, type StateDir } from '../platform/local/state-dir.ts';
+import { readSupervisor, STATE_NAME, type StateDir, stateDirAt } from '../platform/local/state-dir.ts';
 import { Supervisor } from '../platform/local/supervisor.ts';
 import { isAlive } from '../platform/node/proc.ts';
 import type { Context, Run } from './context.ts';
@@ -27,16 +27,34 @@ export const run: Run = async (context, input) => {
   const owner = readSupervisor(state);
   if (owner !== undefined && isAlive(owner.process)) return applyAgain(context, state, mesh, resetPolicy, format);
   if (flag(input, 'detach') && !background) {
-    const words = ['up', '-d', '-f', mesh.path, '--state', state.root, '--timeout', `${timeoutMs}ms`, ...(resetPolicy ? ['--reset-policy'] : [])];
+    const words = [
+      'up',
+      '-d',
+      '-f',
+      mesh.path,
+      '--state',
+      state.root,
+      '--timeout',
+      `${timeoutMs}ms`,
+      ...(resetPolicy ? ['--reset-policy'] : []),
+    ];
     printDetached(context, format, 'Up', await detach(context, words));
     return 0;
   }
   const stop = context.interrupted;
   let supervisor: Supervisor | undefined;
   try {
-    supervisor = await Supervisor.start({ state, meshFile: mesh.path, spec: mesh.spec, demo: false, resetPolicy, say: (line) => context.note(`${line}\n`) });
+    supervisor = await Supervisor.start({
+      state,
+      meshFile: mesh.path,
+      spec: mesh.spec,
+      demo: false,
+      resetPolicy,
+      say: (line) => context.note(`${line}\n`),
+    });
     const interrupted = await Promise.race([supervisor.whenReady(timeoutMs).then(() => undefined), stop]);
-    if (background) announce({ ready: { ingressUrl: supervisor.ingressUrl ?? null, stateDir: state.root, pid: process.pid, dashboardUrl: null } });
+    if (background)
+      announce({ ready: { ingressUrl: supervisor.ingressUrl ?? null, stateDir: state.root, pid: process.pid, dashboardUrl: null } });
     else if (interrupted === undefined) greet(context, supervisor, state, mesh);
   } catch (error) {
     const fault = Fault.from(error);
@@ -56,14 +74,29 @@ export const run: Run = async (context, input) => {
 
 function greet(context: Context, supervisor: Supervisor, state: StateDir, { spec }: LoadedMesh): void {
   const instances = Object.values(spec.services).reduce((sum, service) => sum + service.instances, 0);
-  context.note(`mesh ${spec.name}: ${instances} instances of ${Object.keys(spec.services).length} services are ready${supervisor.ingressUrl === undefined ? '' : `, ingress ${supervisor.ingressUrl}`}\nstate ${state.root}\n${NOT_ISOLATED}\nCtrl-C stops it; \`meshctl top\`, \`meshctl status\` and \`meshctl logs\` work from another terminal\n`);
+  context.note(
+    `mesh ${spec.name}: ${instances} instances of ${Object.keys(spec.services).length} services are ready${supervisor.ingressUrl === undefined ? '' : `, ingress ${supervisor.ingressUrl}`}\nstate ${state.root}\n${NOT_ISOLATED}\nCtrl-C stops it; \`meshctl top\`, \`meshctl status\` and \`meshctl logs\` work from another terminal\n`,
+  );
 }
 
-async function applyAgain(context: Context, state: StateDir, mesh: LoadedMesh, resetPolicy: boolean, format: 'table' | 'json'): Promise<number> {
+async function applyAgain(
+  context: Context,
+  state: StateDir,
+  mesh: LoadedMesh,
+  resetPolicy: boolean,
+  format: 'table' | 'json',
+): Promise<number> {
   const client = await connectLocal(state.root, context.cwd, (text) => context.note(`${text}\n`));
   try {
-    const applied = (await client.ask('supervisor.apply', { spec: mesh.spec, meshFile: mesh.path, resetPolicy }, APPLY_TIMEOUT_MS)) as { changes: string[]; ingressUrl: string | undefined; pid: number };
-    if (format === 'json') context.print(document('UpApplied', { pid: applied.pid, stateDir: state.root, ingressUrl: applied.ingressUrl ?? null, changes: applied.changes }));
+    const applied = (await client.ask('supervisor.apply', { spec: mesh.spec, meshFile: mesh.path, resetPolicy }, APPLY_TIMEOUT_MS)) as {
+      changes: string[];
+      ingressUrl: string | undefined;
+      pid: number;
+    };
+    if (format === 'json')
+      context.print(
+        document('UpApplied', { pid: applied.pid, stateDir: state.root, ingressUrl: applied.ingressUrl ?? null, changes: applied.changes }),
+      );
     else context.print(applied.changes.length === 0 ? `already running (pid ${applied.pid})\n` : `${applied.changes.join('\n')}\n`);
     return 0;
   } finally {

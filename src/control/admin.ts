@@ -14,7 +14,19 @@ import type { PolicyRevision, TraceMatch } from './store.ts';
 
 /** Every method with the type of its parameters and of its answer. */
 export interface AdminMethods {
-  'mesh.set': { params: { spec: MeshSpec; meshFile: string; ingressUrl?: string; supervisorPid: number; startedAtMs: number; policyFiles: PolicyText[]; resetPolicy: boolean; instances: InstanceState[] }; result: null };
+  'mesh.set': {
+    params: {
+      spec: MeshSpec;
+      meshFile: string;
+      ingressUrl?: string;
+      supervisorPid: number;
+      startedAtMs: number;
+      policyFiles: PolicyText[];
+      resetPolicy: boolean;
+      instances: InstanceState[];
+    };
+    result: null;
+  };
   'instances.set': { params: { instances: InstanceState[] }; result: null };
   'resources.add': { params: { samples: ResourceSample[] }; result: null };
   status: { params: null; result: StatusReport };
@@ -24,7 +36,10 @@ export interface AdminMethods {
   'certs.list': { params: null; result: { items: CertificateItem[] } };
   'certs.issue': { params: { name: string; request: string; ttlMs?: number }; result: IssuedFiles };
   'policy.lint': { params: { files: PolicyText[] }; result: { findings: Finding[] } };
-  'policy.apply': { params: { files: PolicyText[]; user: string; message: string }; result: { revision: number; changed: boolean; findings: Finding[] } };
+  'policy.apply': {
+    params: { files: PolicyText[]; user: string; message: string };
+    result: { revision: number; changed: boolean; findings: Finding[] };
+  };
   'policy.show': { params: { revision?: number }; result: PolicyRevision };
   'policy.history': { params: null; result: Omit<PolicyRevision, 'files'>[] };
   'proxy.status': { params: null; result: { proxies: ProxyItem[] } };
@@ -39,7 +54,17 @@ export interface StatusReport {
   readonly startTime: string;
   readonly policyRevision: number;
   readonly policyUnreadable: string | null;
-  readonly instances: readonly { readonly service: string; readonly instance: string; readonly state: string; readonly restarts: number; readonly pid: number | null; readonly proxyPid: number | null; readonly lastExit: string | null; readonly proxyConnected: boolean; readonly certificateLifeLeftPercent: number | null }[];
+  readonly instances: readonly {
+    readonly service: string;
+    readonly instance: string;
+    readonly state: string;
+    readonly restarts: number;
+    readonly pid: number | null;
+    readonly proxyPid: number | null;
+    readonly lastExit: string | null;
+    readonly proxyConnected: boolean;
+    readonly certificateLifeLeftPercent: number | null;
+  }[];
 }
 
 export interface CertificateItem {
@@ -125,12 +150,22 @@ const HANDLERS: Handlers = {
     const from = Math.max(to - windowMs, Math.min(to - 1000, plane.mesh.startedAtMs));
     const seconds = (to - from) / 1000;
     const { spec } = plane.mesh;
-    const known = [...(spec.ingress === undefined ? [] : [{ name: INGRESS, protocol: 'http' as const }]), ...Object.values(spec.services).map((each) => ({ name: each.name, protocol: each.ports[0]?.protocol ?? ('http' as const) }))];
+    const known = [
+      ...(spec.ingress === undefined ? [] : [{ name: INGRESS, protocol: 'http' as const }]),
+      ...Object.values(spec.services).map((each) => ({ name: each.name, protocol: each.ports[0]?.protocol ?? ('http' as const) })),
+    ];
     const wanted = service === undefined ? known : known.filter((each) => each.name === service);
-    if (wanted.length === 0) throw new Fault('SERVICE_UNKNOWN', 'not-found', `the mesh has no service \`${service}\``, { hint: `its services are ${known.map((each) => each.name).join(', ')}` });
+    if (wanted.length === 0)
+      throw new Fault('SERVICE_UNKNOWN', 'not-found', `the mesh has no service \`${service}\``, {
+        hint: `its services are ${known.map((each) => each.name).join(', ')}`,
+      });
     return {
       window: { from: new Date(from).toISOString(), to: new Date(to).toISOString(), seconds },
-      completeness: { proxiesAnswered: plane.loads.answered(plane.instances, to), proxiesTotal: plane.instances.length, samplesDropped: plane.samplesDropped },
+      completeness: {
+        proxiesAnswered: plane.loads.answered(plane.instances, to),
+        proxiesTotal: plane.instances.length,
+        samplesDropped: plane.samplesDropped,
+      },
       rows: goldenRows(wanted, plane.store.window(from), plane.loads.of(plane.instances, to), seconds),
     };
   },
@@ -141,7 +176,9 @@ const HANDLERS: Handlers = {
     if (match === undefined) {
       const { ratio } = plane.mesh.spec.tracing;
       const unsampled = ratio < 1 ? ` (only ${ratio * 100} % of traces are kept: \`tracing.ratio\`)` : '';
-      throw new Fault('TRACE_UNKNOWN', 'not-found', `no trace or request has the id \`${id}\`${unsampled}`, { hint: 'take the x-request-id of an answer from the ingress; traces are kept as long as `telemetry.retention` says' });
+      throw new Fault('TRACE_UNKNOWN', 'not-found', `no trace or request has the id \`${id}\`${unsampled}`, {
+        hint: 'take the x-request-id of an answer from the ingress; traces are kept as long as `telemetry.retention` says',
+      });
     }
     return { trace: assembleTrace(plane.store.spansOf(match.traceId)) };
   },
@@ -171,8 +208,26 @@ const HANDLERS: Handlers = {
     if (ttl < MIN_TTL_MS) throw new Fault('CERT_TTL', 'usage', `a life under ${MIN_TTL_MS / 1000}s is refused`);
     const issued = plane.authority.issueForRequest(id, Buffer.from(request, 'base64'), ttl, plane.now());
     const spiffeId = printSpiffeId(id);
-    plane.store.recordIssued({ serial: issued.serial, spiffeId, service: id.service ?? '', instance: '', channel: 'file', issuedAtMs: issued.issuedAtMs, notBeforeMs: issued.notBeforeMs, notAfterMs: issued.notAfterMs, generation: plane.generation });
-    return { spiffeId, serial: issued.serial, notBefore: new Date(issued.notBeforeMs).toISOString(), notAfter: new Date(issued.notAfterMs).toISOString(), leaf: issued.leaf, chain: issued.chain, bundle: plane.authority.rootPem };
+    plane.store.recordIssued({
+      serial: issued.serial,
+      spiffeId,
+      service: id.service ?? '',
+      instance: '',
+      channel: 'file',
+      issuedAtMs: issued.issuedAtMs,
+      notBeforeMs: issued.notBeforeMs,
+      notAfterMs: issued.notAfterMs,
+      generation: plane.generation,
+    });
+    return {
+      spiffeId,
+      serial: issued.serial,
+      notBefore: new Date(issued.notBeforeMs).toISOString(),
+      notAfter: new Date(issued.notAfterMs).toISOString(),
+      leaf: issued.leaf,
+      chain: issued.chain,
+      bundle: plane.authority.rootPem,
+    };
   },
   'policy.lint': (plane, { files }) => ({ findings: lintPolicy(files, plane.mesh.spec).findings }),
   'policy.apply': (plane, { files, user, message }) => {
@@ -182,7 +237,12 @@ const HANDLERS: Handlers = {
   'policy.show': (plane, { revision }) => {
     const found = revision === undefined ? plane.store.newestPolicy() : plane.store.policies().find((each) => each.revision === revision);
     if (found === undefined) {
-      throw new Fault('POLICY_NONE', 'not-found', revision === undefined ? 'the mesh has no policy: every request is denied' : `there is no policy revision ${revision}`, { hint: revision === undefined ? '`meshctl policy apply FILE` gives it one' : 'list them with `meshctl policy history`' });
+      throw new Fault(
+        'POLICY_NONE',
+        'not-found',
+        revision === undefined ? 'the mesh has no policy: every request is denied' : `there is no policy revision ${revision}`,
+        { hint: revision === undefined ? '`meshctl policy apply FILE` gives it one' : 'list them with `meshctl policy history`' },
+      );
     }
     return found;
   },
@@ -192,14 +252,25 @@ const HANDLERS: Handlers = {
       const session = plane.sessions.get(instance);
       const want = plane.sliceFor(service)?.version ?? null;
       const have = session?.haveVersion ?? null;
-      return { instance, connected: session !== undefined, wantVersion: want, haveVersion: have, inSync: want !== null && have === want, policyRevision: plane.policy.revision, nack: session?.nack?.message ?? null };
+      return {
+        instance,
+        connected: session !== undefined,
+        wantVersion: want,
+        haveVersion: have,
+        inSync: want !== null && have === want,
+        policyRevision: plane.policy.revision,
+        nack: session?.nack?.message ?? null,
+      };
     }),
   }),
 };
 
 /** Runs a method. Throws METHOD_UNKNOWN, or what the method throws. */
 export function runMethod(plane: ControlPlane, method: string, params: unknown): unknown {
-  if (!Object.hasOwn(HANDLERS, method)) throw new Fault('METHOD_UNKNOWN', 'usage', `the control plane knows no method \`${method}\``, { hint: 'client and control plane may be of different versions' });
+  if (!Object.hasOwn(HANDLERS, method))
+    throw new Fault('METHOD_UNKNOWN', 'usage', `the control plane knows no method \`${method}\``, {
+      hint: 'client and control plane may be of different versions',
+    });
   return (HANDLERS[method as AdminMethod] as (plane: ControlPlane, params: unknown) => unknown)(plane, params);
 }
 
@@ -208,13 +279,19 @@ function identityFor(name: string, spec: MeshSpec): SpiffeId {
   const wrong = (what: string, hint: string): Fault => new Fault('CERT_NAME', 'usage', what, { hint });
   if (name.startsWith('spiffe://')) {
     const id = parseSpiffeId(name);
-    if (id === undefined || id.service === undefined) throw wrong(`\`${name}\` is no identity of a mesh service`, 'write spiffe://TRUST-DOMAIN/ns/NAMESPACE/sa/SERVICE');
-    if (id.trustDomain !== spec.trustDomain) throw wrong(`this authority signs for trust domain \`${spec.trustDomain}\`, not \`${id.trustDomain}\``, 'ask the authority of that domain');
+    if (id === undefined || id.service === undefined)
+      throw wrong(`\`${name}\` is no identity of a mesh service`, 'write spiffe://TRUST-DOMAIN/ns/NAMESPACE/sa/SERVICE');
+    if (id.trustDomain !== spec.trustDomain)
+      throw wrong(
+        `this authority signs for trust domain \`${spec.trustDomain}\`, not \`${id.trustDomain}\``,
+        'ask the authority of that domain',
+      );
     return id;
   }
   const [first = '', second, more] = name.split('/');
   const namespace = second === undefined ? spec.namespace : first;
   const service = second ?? first;
-  if (more !== undefined || !NAME.test(namespace) || !NAME.test(service)) throw wrong(`\`${name}\` is no service name`, 'write SERVICE, NAMESPACE/SERVICE or a whole SPIFFE id');
+  if (more !== undefined || !NAME.test(namespace) || !NAME.test(service))
+    throw wrong(`\`${name}\` is no service name`, 'write SERVICE, NAMESPACE/SERVICE or a whole SPIFFE id');
   return makeSpiffeId(spec.trustDomain, namespace, service);
 }

@@ -75,7 +75,9 @@ export class ProxySession {
       }
       case 'spans':
         // A proxy speaks for itself only: the service and instance of its spans are its own.
-        this.#plane.store.addSpans(message.spans.filter(isSpan).map((span) => ({ ...span, service: this.#service, instance: this.proxyId })));
+        this.#plane.store.addSpans(
+          message.spans.filter(isSpan).map((span) => ({ ...span, service: this.#service, instance: this.proxyId })),
+        );
         return;
       case 'dropped':
         this.#plane.samplesDropped += message.count;
@@ -96,7 +98,8 @@ export class ProxySession {
 
   #greet(hello: Hello): void {
     if (this.#hello !== undefined) return this.#refuse('FEED_PROTOCOL', 'a second hello');
-    if (hello.protocol > PROTOCOL) return this.#refuse('FEED_PROTOCOL', `protocol ${hello.protocol} is newer than this control plane's ${PROTOCOL}`);
+    if (hello.protocol > PROTOCOL)
+      return this.#refuse('FEED_PROTOCOL', `protocol ${hello.protocol} is newer than this control plane's ${PROTOCOL}`);
     this.#hello = hello;
     const instance = this.#plane.instances.find((each) => each.instance === hello.proxyId);
     if (instance === undefined) return this.#refuse('FEED_UNKNOWN_PROXY', `no instance is called \`${hello.proxyId}\``);
@@ -155,7 +158,8 @@ export class ProxySession {
     const { spec } = this.#plane.mesh;
     const now = this.#plane.now();
     this.#requests = this.#requests.filter((at) => now - at < 60_000);
-    if (this.#requests.push(now) > MAX_REQUESTS_PER_MINUTE) return this.#refuse('CSR_TOO_MANY', `more than ${MAX_REQUESTS_PER_MINUTE} signing requests in a minute`);
+    if (this.#requests.push(now) > MAX_REQUESTS_PER_MINUTE)
+      return this.#refuse('CSR_TOO_MANY', `more than ${MAX_REQUESTS_PER_MINUTE} signing requests in a minute`);
     const id = makeSpiffeId(spec.trustDomain, spec.namespace, this.#service);
     try {
       const issued = this.#plane.authority.issueForRequest(id, Buffer.from(request, 'base64'), spec.certificateTtlMs, now);

@@ -5,8 +5,8 @@
 //   instances ├─► assemble ─► slice per proxy ─► sessions
 //   policy    ┘
 import { Fault } from '../base/fault.ts';
-import { contentVersion } from '../base/hash.ts';
 import { type Finding, reaches } from '../base/finding.ts';
+import { contentVersion } from '../base/hash.ts';
 import type { Authority } from '../certs/authority.ts';
 import type { CompiledPolicy } from '../mesh/authorization.ts';
 import type { InstanceState, ResourceSample } from '../mesh/messages.ts';
@@ -54,7 +54,10 @@ export class ControlPlane {
 
   /** Throws MESH_STARTING until the supervisor has told what the mesh is. */
   get mesh(): MeshState {
-    if (this.#mesh === undefined) throw new Fault('MESH_STARTING', 'unavailable', 'the control plane has just started and does not know the mesh yet', { hint: 'try again in a second' });
+    if (this.#mesh === undefined)
+      throw new Fault('MESH_STARTING', 'unavailable', 'the control plane has just started and does not know the mesh yet', {
+        hint: 'try again in a second',
+      });
     return this.#mesh;
   }
 
@@ -82,9 +85,14 @@ export class ControlPlane {
   }
 
   /** Makes a revision of the files and enforces it. Findings that are errors refuse it; nothing changes then. */
-  applyPolicy(files: readonly PolicyText[], user: string, message: string): { revision: PolicyRevision; findings: Finding[]; changed: boolean } {
+  applyPolicy(
+    files: readonly PolicyText[],
+    user: string,
+    message: string,
+  ): { revision: PolicyRevision; findings: Finding[]; changed: boolean } {
     const { findings } = lintPolicy(files, this.mesh.spec);
-    if (reaches(findings, 'error')) throw new Fault('POLICY_REFUSED', 'denied', 'the policy has errors and was not applied', { hint: 'run `meshctl policy lint` on it' });
+    if (reaches(findings, 'error'))
+      throw new Fault('POLICY_REFUSED', 'denied', 'the policy has errors and was not applied', { hint: 'run `meshctl policy lint` on it' });
     const newest = this.store.newestPolicy();
     const hash = hashOf(files);
     if (newest?.hash === hash) return { revision: newest, findings, changed: false };
@@ -120,7 +128,15 @@ export class ControlPlane {
   }
 
   #saveRevision(files: readonly PolicyText[], user: string, message: string, origin: PolicyRevision['origin']): PolicyRevision {
-    const revision: PolicyRevision = { revision: (this.store.newestPolicy()?.revision ?? 0) + 1, hash: hashOf(files), appliedAtMs: this.now(), user, message, origin, files };
+    const revision: PolicyRevision = {
+      revision: (this.store.newestPolicy()?.revision ?? 0) + 1,
+      hash: hashOf(files),
+      appliedAtMs: this.now(),
+      user,
+      message,
+      origin,
+      files,
+    };
     this.store.savePolicy(revision);
     this.#compile(revision);
     return revision;

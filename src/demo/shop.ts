@@ -33,7 +33,8 @@ async function answer(handler: Handler, request: IncomingMessage, response: Serv
     const reply = request.url === '/healthz' ? { status: 200, body: { ok: true } } : await handler(request, headers);
     const text = `${JSON.stringify(reply.body)}\n`;
     response.writeHead(reply.status, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) }).end(text);
-    if (request.url !== '/healthz') console.log(`${request.method} ${request.url} ${reply.status} request=${headers['x-request-id'] ?? '-'}`);
+    if (request.url !== '/healthz')
+      console.log(`${request.method} ${request.url} ${reply.status} request=${headers['x-request-id'] ?? '-'}`);
   } catch (error) {
     response.writeHead(502, { 'content-type': 'application/json' }).end(`${JSON.stringify({ error: messageOf(error) })}\n`);
     console.log(`${request.method} ${request.url} 502 ${messageOf(error)} request=${headers['x-request-id'] ?? '-'}`);
@@ -75,7 +76,10 @@ function web(): void {
 
 function orders(): void {
   serve(async (_request, headers) => {
-    const [stock, reserved] = await Promise.all([call(`${process.env['INVENTORY_URL']}/stock/42`, 'GET', headers), call(`${process.env['INVENTORY_URL']}/reserve`, 'POST', headers)]);
+    const [stock, reserved] = await Promise.all([
+      call(`${process.env['INVENTORY_URL']}/stock/42`, 'GET', headers),
+      call(`${process.env['INVENTORY_URL']}/reserve`, 'POST', headers),
+    ]);
     const paid = await call(`${process.env['PAYMENTS_URL']}/charge`, 'POST', headers);
     return { status: paid.status === 200 ? 200 : 502, body: { stock: stock.body, reserved: reserved.status === 200, paid: paid.body } };
   });
@@ -131,7 +135,15 @@ function book(line: string): Promise<string> {
   });
 }
 
-const ROLES: Readonly<Record<string, () => void>> = { web, orders, inventory, payments, reviews, ledger, load: () => runLoad(process.argv[3] ?? '', Number(process.argv[4])) };
+const ROLES: Readonly<Record<string, () => void>> = {
+  web,
+  orders,
+  inventory,
+  payments,
+  reviews,
+  ledger,
+  load: () => runLoad(process.argv[3] ?? '', Number(process.argv[4])),
+};
 
 const role = ROLES[process.argv[2] ?? ''];
 if (role === undefined) {

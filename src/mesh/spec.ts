@@ -23,7 +23,10 @@ const portSpec = z.strictObject({
   protocol: z
     .enum(['http', 'tcp', 'http2', 'grpc', 'detect'])
     .default('http')
-    .refine((protocol) => protocol === 'http' || protocol === 'tcp', 'this version proxies `http` and `tcp`; `http2`, `grpc` and `detect` come later')
+    .refine(
+      (protocol) => protocol === 'http' || protocol === 'tcp',
+      'this version proxies `http` and `tcp`; `http2`, `grpc` and `detect` come later',
+    )
     .transform((protocol): Protocol => (protocol === 'tcp' ? 'tcp' : 'http')),
 });
 
@@ -130,15 +133,25 @@ function assemble(document: Located, raw: z.output<typeof meshFile>): { spec: Me
   const names = Object.keys(raw.services);
   const services: Record<string, ServiceSpec> = {};
   for (const [serviceName, service] of Object.entries(raw.services)) {
-    if (serviceName === INGRESS) fail(['services', serviceName], '`ingress` is the mesh\'s own service and cannot be declared', 'give the service another name');
+    if (serviceName === INGRESS)
+      fail(['services', serviceName], "`ingress` is the mesh's own service and cannot be declared", 'give the service another name');
     const command = typeof service.command === 'string' ? splitCommand(service.command) : service.command;
-    if (command === undefined) fail(['services', serviceName, 'command'], 'unbalanced quotes in the command', 'write the command as a list');
+    if (command === undefined)
+      fail(['services', serviceName, 'command'], 'unbalanced quotes in the command', 'write the command as a list');
     service.calls.forEach((callee, i) => {
-      if (!names.includes(callee)) fail(['services', serviceName, 'calls', i], `\`${serviceName}\` calls \`${callee}\`, which is not a service of this file${didYouMean(callee, names)}`);
+      if (!names.includes(callee))
+        fail(
+          ['services', serviceName, 'calls', i],
+          `\`${serviceName}\` calls \`${callee}\`, which is not a service of this file${didYouMean(callee, names)}`,
+        );
     });
     const ports = Object.entries(service.ports).map(([portName, spec]) => ({ name: portName, ...spec }));
     if (service.instances > 1 && ports.some((spec) => spec.port !== 0)) {
-      fail(['services', serviceName, 'ports'], `\`${serviceName}\` has ${service.instances} instances and a fixed port: all but the first could not listen`, 'use `port: 0` and `$PORT`');
+      fail(
+        ['services', serviceName, 'ports'],
+        `\`${serviceName}\` has ${service.instances} instances and a fixed port: all but the first could not listen`,
+        'use `port: 0` and `$PORT`',
+      );
     }
     services[serviceName] = {
       name: serviceName,
@@ -154,8 +167,13 @@ function assemble(document: Located, raw: z.output<typeof meshFile>): { spec: Me
     };
   }
   raw.ingress?.routes.forEach((route, i) => {
-    if (!names.includes(route.service)) fail(['ingress', 'routes', i, 'service'], `the ingress routes to \`${route.service}\`, which is not a service of this file${didYouMean(route.service, names)}`);
-    else if (services[route.service]?.ports[0]?.protocol === 'tcp') fail(['ingress', 'routes', i, 'service'], `the ingress speaks HTTP and \`${route.service}\` speaks TCP`);
+    if (!names.includes(route.service))
+      fail(
+        ['ingress', 'routes', i, 'service'],
+        `the ingress routes to \`${route.service}\`, which is not a service of this file${didYouMean(route.service, names)}`,
+      );
+    else if (services[route.service]?.ports[0]?.protocol === 'tcp')
+      fail(['ingress', 'routes', i, 'service'], `the ingress speaks HTTP and \`${route.service}\` speaks TCP`);
   });
   const ttlMs = raw.certificates.ttl ?? DEFAULT_TTL_MS;
   if (ttlMs < MIN_TTL_MS) fail(['certificates', 'ttl'], `a certificate life under ${MIN_TTL_MS / 1000}s leaves no time to renew`);

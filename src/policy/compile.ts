@@ -19,7 +19,8 @@ export function refuseAll(trustDomain: string, revision: number, why: string): C
 
 export function compilePolicy(document: PolicyDocument, findings: readonly Finding[], mesh: MeshSpec, revision: number): CompiledPolicy {
   const trustDomain = mesh.trustDomain;
-  if (reaches(findings, 'error')) return refuseAll(trustDomain, revision, findings.find((finding) => finding.severity === 'error')?.what ?? 'unreadable');
+  if (reaches(findings, 'error'))
+    return refuseAll(trustDomain, revision, findings.find((finding) => finding.severity === 'error')?.what ?? 'unreadable');
   if (document.trustDomain !== undefined && document.trustDomain !== trustDomain) {
     return refuseAll(trustDomain, revision, `the policy is for trust domain ${document.trustDomain}`);
   }
@@ -71,7 +72,12 @@ function resolve(who: WhoText, names: Names, unresolved: string[]): Who[] {
       const service = names.services.get(who.name);
       if (service !== undefined) return [toWho(service.namespace, service.service)];
       const group = names.groups.get(who.name);
-      if (group !== undefined) return group.members.flatMap((member) => (member.who.kind === 'name' && names.groups.has(member.who.name) ? nested(member.who.name, unresolved) : resolve(member.who, names, unresolved)));
+      if (group !== undefined)
+        return group.members.flatMap((member) =>
+          member.who.kind === 'name' && names.groups.has(member.who.name)
+            ? nested(member.who.name, unresolved)
+            : resolve(member.who, names, unresolved),
+        );
       unresolved.push(who.name);
       return [];
     }

@@ -5,7 +5,17 @@ import type { Finding } from '../base/finding.ts';
 import type { Place } from '../base/place.ts';
 import { isTrustDomain, NAME } from '../mesh/identity.ts';
 import { API_VERSION } from '../mesh/version.ts';
-import { isTextError, type OpText, parseEdge, parseOperation, parseWho, printEdge, printOperation, type TextError, type WhoText } from './reader/rule-text.ts';
+import {
+  isTextError,
+  type OpText,
+  parseEdge,
+  parseOperation,
+  parseWho,
+  printEdge,
+  printOperation,
+  type TextError,
+  type WhoText,
+} from './reader/rule-text.ts';
 
 const name = z.string().regex(NAME, 'a name is 1 to 63 of a-z, 0-9 and `-`');
 
@@ -70,7 +80,11 @@ export interface PolicyDocument {
   readonly default: 'deny' | 'audit' | undefined;
   readonly tiers: readonly TierNode[];
   readonly services: readonly ServiceNode[];
-  readonly groups: readonly { readonly name: string; readonly members: readonly { readonly who: WhoText; readonly place: Place }[]; readonly place: Place }[];
+  readonly groups: readonly {
+    readonly name: string;
+    readonly members: readonly { readonly who: WhoText; readonly place: Place }[];
+    readonly place: Place;
+  }[];
   readonly allow: readonly RuleNode[];
   readonly deny: readonly RuleNode[];
 }
@@ -114,7 +128,13 @@ function readDocument(document: Located, findings: Finding[]): PolicyDocument | 
   if (raw === undefined) return undefined;
   for (const key of LATER_KEYS) {
     if (raw[key] !== undefined) {
-      findings.push({ rule: 'later-version', severity: 'warning', what: `\`${key}\` is not judged by this version; it comes later`, fix: `nothing under \`${key}\` is checked or enforced yet`, place: document.place([key], true) });
+      findings.push({
+        rule: 'later-version',
+        severity: 'warning',
+        what: `\`${key}\` is not judged by this version; it comes later`,
+        fix: `nothing under \`${key}\` is checked or enforced yet`,
+        place: document.place([key], true),
+      });
     }
   }
   return {
@@ -162,11 +182,14 @@ function readRule(document: Located, path: Path, raw: unknown, findings: Finding
     const missing = raw.includes('->') ? 'the rule grants nothing: operations are missing after `:`' : `\`${raw}\` is no rule`;
     return fail('syntax-error', missing, 'write `caller -> callee: [GET /path]`, `: tcp` or `: any`');
   }
-  if (typeof raw !== 'object' || raw === null || Array.isArray(raw)) return fail('syntax-error', 'a rule is `caller -> callee: operations`', 'write one `caller -> callee:` a line');
+  if (typeof raw !== 'object' || raw === null || Array.isArray(raw))
+    return fail('syntax-error', 'a rule is `caller -> callee: operations`', 'write one `caller -> callee:` a line');
   const keys = Object.keys(raw);
-  if ('from' in raw || 'to' in raw) return fail('later-version', 'the long form of a rule comes in a later version', 'write `caller -> callee: operations`');
+  if ('from' in raw || 'to' in raw)
+    return fail('later-version', 'the long form of a rule comes in a later version', 'write `caller -> callee: operations`');
   const key = keys[0];
-  if (keys.length !== 1 || key === undefined) return fail('syntax-error', `a rule has one key, \`caller -> callee\`, and this one has ${keys.length}`, 'begin every rule with `-`');
+  if (keys.length !== 1 || key === undefined)
+    return fail('syntax-error', `a rule has one key, \`caller -> callee\`, and this one has ${keys.length}`, 'begin every rule with `-`');
   const keyPlace = document.place([...path, key], true);
   const edge = parseEdge(key);
   if (isTextError(edge)) {
@@ -177,10 +200,20 @@ function readRule(document: Located, path: Path, raw: unknown, findings: Finding
   const texts = Array.isArray(value) ? value : [value];
   const operations: OpText[] = [];
   let failed = texts.length === 0;
-  if (failed) findings.push({ rule: 'syntax-error', severity: 'error', what: 'the list of operations is empty, so the rule grants nothing', fix: 'remove the rule, or write operations', place: keyPlace });
+  if (failed)
+    findings.push({
+      rule: 'syntax-error',
+      severity: 'error',
+      what: 'the list of operations is empty, so the rule grants nothing',
+      fix: 'remove the rule, or write operations',
+      place: keyPlace,
+    });
   texts.forEach((text: unknown, i) => {
     const opPlace = document.place(Array.isArray(value) ? [...path, key, i] : [...path, key]);
-    const operation = typeof text === 'string' ? parseOperation(text) : { rule: 'syntax-error', what: 'an operation is a text such as `GET /path`, `tcp` or `any`', offset: 0 };
+    const operation =
+      typeof text === 'string'
+        ? parseOperation(text)
+        : { rule: 'syntax-error', what: 'an operation is a text such as `GET /path`, `tcp` or `any`', offset: 0 };
     if (isTextError(operation)) {
       findings.push(fromTextError(operation, opPlace));
       failed = true;
@@ -218,17 +251,35 @@ function unite(parts: readonly PolicyDocument[], findings: Finding[]): PolicyDoc
   const same = <T>(what: string, values: readonly { value: T; print: string; place: Place | undefined }[]): T | undefined => {
     const different = values.find((each) => each.print !== values[0]?.print);
     if (different !== undefined) {
-      findings.push({ rule: 'contradiction', severity: 'error', what: `\`${what}\` is given twice and differs`, fix: 'keep it in one file', ...(different.place === undefined ? {} : { place: different.place }) });
+      findings.push({
+        rule: 'contradiction',
+        severity: 'error',
+        what: `\`${what}\` is given twice and differs`,
+        fix: 'keep it in one file',
+        ...(different.place === undefined ? {} : { place: different.place }),
+      });
     }
     return values[0]?.value;
   };
   const given = <T>(values: readonly (T | undefined)[]): { value: T; print: string; place: Place | undefined }[] =>
     values.filter((value) => value !== undefined).map((value) => ({ value, print: JSON.stringify(value), place: undefined }));
-  const tierLists = parts.filter((part) => part.tiers.length > 0).map((part) => ({ value: part.tiers, print: JSON.stringify(part.tiers.map((tier) => [tier.name, tier.acceptsFrom])), place: part.tiers[0]?.place }));
+  const tierLists = parts
+    .filter((part) => part.tiers.length > 0)
+    .map((part) => ({
+      value: part.tiers,
+      print: JSON.stringify(part.tiers.map((tier) => [tier.name, tier.acceptsFrom])),
+      place: part.tiers[0]?.place,
+    }));
   const services = parts.flatMap((part) => part.services);
   for (const service of services) {
     const other = services.find((each) => each.name === service.name);
-    if (other !== service) findings.push({ rule: 'contradiction', severity: 'error', what: `service \`${service.name}\` is defined twice`, place: service.place });
+    if (other !== service)
+      findings.push({
+        rule: 'contradiction',
+        severity: 'error',
+        what: `service \`${service.name}\` is defined twice`,
+        place: service.place,
+      });
   }
   if (first === undefined) return { trustDomain: undefined, default: undefined, tiers: [], services: [], groups: [], allow: [], deny: [] };
   return {

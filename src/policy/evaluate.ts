@@ -43,7 +43,7 @@ export function evaluate(policy: CompiledPolicy, attempt: Attempt): Decision {
   if (caller === undefined) {
     const speaksOfAny = policy.allow.some((rule) => rule.from.some((who) => who.kind === 'any'));
     if (attempt.callee.service !== INGRESS) return decide('denied', 'identity', 'no identity');
-    if (!speaksOfAny) return decide('allowed', 'identity', 'the ingress takes callers from outside');
+    if (!speaksOfAny) return decide('allowed', 'identity', 'ingress: open to callers from outside');
   }
   const floor = tierFloor(policy, attempt);
   if (floor !== undefined) return decide('denied', 'tier', floor);

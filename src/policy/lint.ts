@@ -1,7 +1,7 @@
 // Policy files × mesh file → findings. Problems of form come from document.ts; each rule of meaning has a file of its own in rules/.
 import { type Finding, inOrder } from '../base/finding.ts';
 import type { MeshSpec } from '../mesh/spec.ts';
-import { parsePolicy, type PolicyDocument, type PolicyText } from './document.ts';
+import { type PolicyDocument, type PolicyText, parsePolicy } from './document.ts';
 import { collectNames, type Names } from './names.ts';
 import { anyUnreachable } from './rules/any-unreachable.ts';
 import { bridgeWithoutOwner } from './rules/bridge-without-owner.ts';
@@ -26,18 +26,41 @@ export interface LintRule {
   readonly run: (input: LintInput) => Finding[];
 }
 
-export const LINT_RULES: readonly LintRule[] = [anyUnreachable, bridgeWithoutOwner, denyHttp, serviceMismatch, tierViolation, unknownService, unknownTier, unlabelledService, unusedService];
+export const LINT_RULES: readonly LintRule[] = [
+  anyUnreachable,
+  bridgeWithoutOwner,
+  denyHttp,
+  serviceMismatch,
+  tierViolation,
+  unknownService,
+  unknownTier,
+  unlabelledService,
+  unusedService,
+];
 
 /** What the reader itself reports, in the same words as docs/rules.md. */
 export const FORM_RULES: readonly { readonly id: string; readonly summary: string }[] = [
-  { id: 'contradiction', summary: 'Two documents given together say different things about the same name; which one holds would depend on their order.' },
+  {
+    id: 'contradiction',
+    summary: 'Two documents given together say different things about the same name; which one holds would depend on their order.',
+  },
   { id: 'invalid-value', summary: 'A key holds a value of the wrong type or outside its range.' },
-  { id: 'later-version', summary: 'The text is legal, but this version does not judge or enforce it yet. A warning for whole sections, an error inside a rule, because a rule with a part left out would mean something else.' },
+  {
+    id: 'later-version',
+    summary:
+      'The text is legal, but this version does not judge or enforce it yet. A warning for whole sections, an error inside a rule, because a rule with a part left out would mean something else.',
+  },
   { id: 'method-without-path', summary: 'An HTTP method without a path. In `[GET, POST /x]` YAML would silently make two rules of it.' },
-  { id: 'not-a-policy', summary: 'The document has neither `apiVersion` nor `kind`. It is reported, never skipped: a skipped policy protects nothing.' },
+  {
+    id: 'not-a-policy',
+    summary: 'The document has neither `apiVersion` nor `kind`. It is reported, never skipped: a skipped policy protects nothing.',
+  },
   { id: 'path-never-matches', summary: 'The pattern cannot equal any normalised path (`//`, `..`, `?`, `%2F`), so the rule does nothing.' },
   { id: 'syntax-error', summary: 'The text is not YAML, or a rule is not `caller -> callee: operations`.' },
-  { id: 'unknown-key', summary: 'A key that the format does not have: most often a slip of the keyboard that would leave a default in force.' },
+  {
+    id: 'unknown-key',
+    summary: 'A key that the format does not have: most often a slip of the keyboard that would leave a default in force.',
+  },
 ];
 
 /** Every finding of the files, in reading order, and the document for whoever goes on with it. */

@@ -40,9 +40,17 @@ export function collectNames(document: PolicyDocument, mesh: MeshSpec | undefine
   for (const service of Object.values(mesh?.services ?? {})) add(service.name, service.tier);
   add(INGRESS, undefined);
   for (const entry of document.services) {
-    const id = entry.id === undefined ? { namespace, service: entry.name } : (parseServiceId(entry.id) ?? { namespace, service: entry.name });
+    const id =
+      entry.id === undefined ? { namespace, service: entry.name } : (parseServiceId(entry.id) ?? { namespace, service: entry.name });
     const known = services.get(entry.name);
-    services.set(entry.name, { name: entry.name, ...id, tier: entry.tier ?? known?.tier, bridge: entry.bridge, inMesh: known !== undefined, place: entry.place });
+    services.set(entry.name, {
+      name: entry.name,
+      ...id,
+      tier: entry.tier ?? known?.tier,
+      bridge: entry.bridge,
+      inMesh: known !== undefined,
+      place: entry.place,
+    });
   }
   return {
     services,

@@ -43,7 +43,13 @@ export interface TokenMessage {
 
 /** What the proxy reports on the same descriptor. */
 export type ProxyReport =
-  | { readonly kind: 'listening'; readonly inbound: Record<string, number>; readonly outbound: Record<string, number>; readonly forward: number | undefined; readonly ingress: number | undefined }
+  | {
+      readonly kind: 'listening';
+      readonly inbound: Record<string, number>;
+      readonly outbound: Record<string, number>;
+      readonly forward: number | undefined;
+      readonly ingress: number | undefined;
+    }
   /** It has a certificate and a snapshot. */
   | { readonly kind: 'ready' }
   | { readonly kind: 'failed'; readonly fault: FaultRecord };

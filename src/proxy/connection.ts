@@ -190,7 +190,8 @@ export class HttpConnection implements Downstream {
     }
     this.#keepAlive = false;
     const answer = answerFor({ refusal: 'bad_request', why: error.why, status: error.status }, undefined);
-    if (this.#origin.listener.kind === 'inbound' || this.#origin.listener.kind === 'ingress') this.#runtime.recorder.count('inbound', this.#origin.peer?.id.service ?? '-', 'http', 'bad_request', 0);
+    if (this.#origin.listener.kind === 'inbound' || this.#origin.listener.kind === 'ingress')
+      this.#runtime.recorder.count('inbound', this.#origin.peer?.id.service ?? '-', 'http', 'bad_request', 0);
     this.head(answer.status, '', answer.fields, { kind: 'length', length: answer.body.length });
     this.data(answer.body);
     this.#closeGently();
@@ -199,7 +200,10 @@ export class HttpConnection implements Downstream {
   #tunnel(head: RequestHead): void {
     const { listener } = this.#origin;
     const { tables } = this.#runtime;
-    const upstream = listener.kind !== 'forward' || tables === undefined ? ({ refusal: 'bad_request', why: 'CONNECT is not taken here' } as const) : matchTunnel(tables, head.target);
+    const upstream =
+      listener.kind !== 'forward' || tables === undefined
+        ? ({ refusal: 'bad_request', why: 'CONNECT is not taken here' } as const)
+        : matchTunnel(tables, head.target);
     if ('refusal' in upstream) {
       const answer = answerFor(upstream, undefined);
       this.#keepAlive = false;
@@ -214,7 +218,9 @@ export class HttpConnection implements Downstream {
     this.#socket.removeAllListeners('end');
     this.#socket.pause();
     const first = this.#parser.takeRest();
-    void openTunnel(this.#runtime, upstream, this.#socket, first, () => this.#socket.write(encodeResponseHead(200, 'Connection established', []), 'latin1'));
+    void openTunnel(this.#runtime, upstream, this.#socket, first, () =>
+      this.#socket.write(encodeResponseHead(200, 'Connection established', []), 'latin1'),
+    );
   }
 
   #onEnd(): void {
@@ -225,8 +231,12 @@ export class HttpConnection implements Downstream {
   }
 
   #armHead(): void {
-    if (this.#closed || this.#exchange !== undefined || this.#headTimer !== undefined || this.#parser.isIdle || !this.#parser.awaitsHead) return;
-    this.#headTimer = setTimeout(() => this.#refuseBytes({ status: 408, why: `the request head was not whole within ${HEAD_TIMEOUT_MS} ms` }), HEAD_TIMEOUT_MS);
+    if (this.#closed || this.#exchange !== undefined || this.#headTimer !== undefined || this.#parser.isIdle || !this.#parser.awaitsHead)
+      return;
+    this.#headTimer = setTimeout(
+      () => this.#refuseBytes({ status: 408, why: `the request head was not whole within ${HEAD_TIMEOUT_MS} ms` }),
+      HEAD_TIMEOUT_MS,
+    );
   }
 
   #armIdle(): void {

@@ -5,12 +5,12 @@
 //
 // A request body waits until an upstream stream is open; after its first byte was sent the request is not tried again.
 import { printSpiffeId } from '../mesh/identity.ts';
-import type { Refusal } from '../mesh/refusal.ts';
+import { REFUSAL_HEADER, type Refusal } from '../mesh/refusal.ts';
 import type { Decision } from '../policy/evaluate.ts';
 import { outcomeOf } from '../signals/metrics.ts';
 import { makeSpanId, printTraceparent } from '../traces/context.ts';
 import { nowMs } from './clock.ts';
-import { type Fields, setField, withoutHopByHop } from './codec/fields.ts';
+import { type Fields, fieldOf, setField, withoutHopByHop } from './codec/fields.ts';
 import type { Framing } from './codec/h1/framing.ts';
 import type { RequestHead, ResponseHead } from './codec/h1/head.ts';
 import { RESPONSE_TIMEOUT_MS } from './codec/limits.ts';
@@ -131,18 +131,31 @@ export class Exchange {
 
   #authorize(tables: Tables, route: Route): Permit | undefined {
     const { listener, peer } = this.#origin;
-    if (listener.kind !== 'inbound' && listener.kind !== 'ingress') return route.upstream === undefined ? undefined : permitOutbound(route.upstream);
-    const port = listener.kind === 'inbound' ? { name: listener.portName, number: listener.appPort } : { name: 'http', number: listener.port };
-    const target = route.upstream === undefined ? ({ kind: 'app', port: port.number } as const) : ({ kind: 'service', upstream: route.upstream } as const);
-    const { decision, permit } = authorize(tables, { caller: peer?.id, port, http: { method: this.#head.method, path: route.path } }, target);
+    if (listener.kind !== 'inbound' && listener.kind !== 'ingress')
+      return route.upstream === undefined ? undefined : permitOutbound(route.upstream);
+    const port =
+      listener.kind === 'inbound' ? { name: listener.portName, number: listener.appPort } : { name: 'http', number: listener.port };
+    const target =
+      route.upstream === undefined
+        ? ({ kind: 'app', port: port.number } as const)
+        : ({ kind: 'service', upstream: route.upstream } as const);
+    const { decision, permit } = authorize(
+      tables,
+      { caller: peer?.id, port, http: { method: this.#head.method, path: route.path } },
+      target,
+    );
     this.#decision = decision;
-    if (permit === undefined) this.#runtime.log(`denied ${peer === undefined ? 'a caller without identity' : printSpiffeId(peer.id)} ${this.#head.method} ${route.path}: ${decision.rule}${decision.place === undefined ? '' : ` (${decision.place})`} request=${this.#tracing?.requestId}`);
+    if (permit === undefined)
+      this.#runtime.log(
+        `denied ${peer === undefined ? 'a caller without identity' : printSpiffeId(peer.id)} ${this.#head.method} ${route.path}: ${decision.rule}${decision.place === undefined ? '' : ` (${decision.place})`} request=${this.#tracing?.requestId}`,
+      );
     return permit;
   }
 
   async #try(permit: Permit, fresh: boolean): Promise<void> {
     const destination = pick(permit, this.#runtime.pool.inFlight, this.#tried);
-    if (destination === undefined) return this.#refuse({ refusal: 'no_endpoint', why: `no instance of \`${this.#route?.upstream?.service}\` is ready` });
+    if (destination === undefined)
+      return this.#refuse({ refusal: 'no_endpoint', why: `no instance of \`${this.#route?.upstream?.service}\` is ready` });
     this.#attempts++;
     this.#tried.add(destination.key);
     const attempt: Attempt = { number: this.#attempts, spanId: makeSpanId(), startMs: nowMs(), destination };
@@ -214,7 +227,13 @@ export class Exchange {
     this.#endAttempt(refusal, undefined);
     const connectFailed = neverSent && (refusal === 'upstream_refused' || refusal === 'timeout' || refusal === 'identity_mismatch');
     const staleConnection = reused && refusal === 'upstream_reset' && IDEMPOTENT.has(this.#head.method);
-    if (!this.#headSent && !this.#bodySent && this.#attempts < MAX_ATTEMPTS && (connectFailed || staleConnection) && this.#permit !== undefined) {
+    if (
+      !this.#headSent &&
+      !this.#bodySent &&
+      this.#attempts < MAX_ATTEMPTS &&
+      (connectFailed || staleConnection) &&
+      this.#permit !== undefined
+    ) {
       if (staleConnection) this.#tried.clear();
       if (staleConnection || this.#hasUntried(this.#permit)) {
         void this.#try(this.#permit, staleConnection);
@@ -231,7 +250,9 @@ export class Exchange {
   }
 
   #hasUntried(permit: Permit): boolean {
-    return permit.target.kind === 'service' && permit.target.upstream.endpoints.some(({ host, port }) => !this.#tried.has(`${host}:${port}`));
+    return (
+      permit.target.kind === 'service' && permit.target.upstream.endpoints.some(({ host, port }) => !this.#tried.has(`${host}:${port}`))
+    );
   }
 
   #refuse(details: RefusalDetails): void {
@@ -250,10 +271,18 @@ export class Exchange {
     const tracing = this.#tracing as Tracing;
     const { listener, peer } = this.#origin;
     let fields = withoutHopByHop(this.#head.fields);
-    fields = setField(fields, 'x-forwarded-client-cert', listener.kind === 'inbound' && peer !== undefined ? `URI=${printSpiffeId(peer.id)}` : undefined);
+    fields = setField(
+      fields,
+      'x-forwarded-client-cert',
+      listener.kind === 'inbound' && peer !== undefined ? `URI=${printSpiffeId(peer.id)}` : undefined,
+    );
     fields = setField(fields, 'x-request-id', tracing.requestId);
     const spanId = listener.kind === 'inbound' ? (tracing.serverSpanId ?? attempt.spanId) : attempt.spanId;
-    fields = setField(fields, 'traceparent', printTraceparent({ traceId: tracing.traceId, spanId, sampled: tracing.sampled, random: tracing.random }));
+    fields = setField(
+      fields,
+      'traceparent',
+      printTraceparent({ traceId: tracing.traceId, spanId, sampled: tracing.sampled, random: tracing.random }),
+    );
     if (!tracing.continued) fields = setField(fields, 'tracestate', undefined);
     const authority = this.#route?.authority ?? '';
     const host = listener.kind === 'outbound' ? listener.service : authority;
@@ -264,7 +293,7 @@ export class Exchange {
     const fields = withoutHopByHop(head.fields);
     if (this.#origin.listener.kind === 'ingress') return setField(fields, 'x-request-id', this.#tracing?.requestId);
     // What the callee's proxy says of its own refusal is for the application, and for the caller's metrics.
-    const refusal = this.#origin.listener.kind === 'inbound' ? undefined : valueOf(head.fields, 'x-meshctl-refusal');
+    const refusal = this.#origin.listener.kind === 'inbound' ? undefined : fieldOf(head.fields, REFUSAL_HEADER);
     return refusal === undefined ? fields : [...fields, 'x-meshctl-refusal', refusal];
   }
 
@@ -277,7 +306,13 @@ export class Exchange {
     const upstream = this.#route?.upstream;
     if (attempt === undefined || tracing === undefined || upstream === undefined) return;
     const durationMs = nowMs() - attempt.startMs;
-    this.#runtime.recorder.count('outbound', upstream.service, 'http', status === undefined && refusal === undefined ? 'canceled' : outcomeOf(status ?? 0, refusal), durationMs);
+    this.#runtime.recorder.count(
+      'outbound',
+      upstream.service,
+      'http',
+      status === undefined && refusal === undefined ? 'canceled' : outcomeOf(status ?? 0, refusal),
+      durationMs,
+    );
     if (!tracing.sampled && refusal === undefined) return;
     this.#runtime.recorder.span({
       ...this.#spanBasics(tracing),
@@ -306,7 +341,14 @@ export class Exchange {
     this.#downstream.resumeBody();
     if (this.#isServed) this.#recordServed();
     // A request of the own application that never reached an attempt still shows in its proxy's metrics.
-    else if (this.#attempts === 0) this.#runtime.recorder.count('outbound', this.#route?.upstream?.service ?? '-', 'http', outcomeOf(this.#status ?? 0, this.#refusal), nowMs() - this.#startMs);
+    else if (this.#attempts === 0)
+      this.#runtime.recorder.count(
+        'outbound',
+        this.#route?.upstream?.service ?? '-',
+        'http',
+        outcomeOf(this.#status ?? 0, this.#refusal),
+        nowMs() - this.#startMs,
+      );
   }
 
   #recordServed(): void {
@@ -350,9 +392,4 @@ export class Exchange {
       responseBytes: this.#responseBytes,
     };
   }
-}
-
-function valueOf(fields: Fields, name: string): string | undefined {
-  const at = fields.findIndex((field, i) => i % 2 === 0 && field === name);
-  return at < 0 ? undefined : fields[at + 1];
 }

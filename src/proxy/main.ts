@@ -3,7 +3,7 @@
 import { Socket } from 'node:net';
 import { Fault, messageOf } from '../base/fault.ts';
 import { encodeFrame, FrameDecoder } from '../base/frames.ts';
-import { parseBootstrap, type ProxyReport, type TokenMessage } from './bootstrap.ts';
+import { type ProxyReport, parseBootstrap, type TokenMessage } from './bootstrap.ts';
 import { type RunningProxy, startProxy } from './start.ts';
 
 const SUPERVISOR_FD = 3;
@@ -23,7 +23,8 @@ function main(): void {
   const fail = (error: unknown): void => {
     const fault = Fault.from(error);
     log(`cannot start: ${fault.message}`);
-    if (supervisor.writable) supervisor.write(encodeFrame({ kind: 'failed', fault: fault.toRecord() } satisfies ProxyReport), () => process.exit(1));
+    if (supervisor.writable)
+      supervisor.write(encodeFrame({ kind: 'failed', fault: fault.toRecord() } satisfies ProxyReport), () => process.exit(1));
     else process.exit(1);
   };
   const stop = (): void => {

@@ -1,6 +1,7 @@
 // One proxy: listeners, credentials, feed. Everything that it holds is closed by stop().
-import { Credentials } from './credentials.ts';
+
 import type { Bootstrap, ProxyReport } from './bootstrap.ts';
+import { Credentials } from './credentials.ts';
 import { Feed } from './feed/stream.ts';
 import { createInbound } from './net/inbound.ts';
 import { bind, createHttpListener, createTcpListener, type Listening } from './net/listen.ts';
@@ -21,7 +22,11 @@ export interface RunningProxy {
 }
 
 /** Binds every listener and begins to follow the control plane. Throws PORT_IN_USE; `report` tells the rest. */
-export async function startProxy(bootstrap: Bootstrap, report: (message: ProxyReport) => void, log: (line: string) => void): Promise<RunningProxy> {
+export async function startProxy(
+  bootstrap: Bootstrap,
+  report: (message: ProxyReport) => void,
+  log: (line: string) => void,
+): Promise<RunningProxy> {
   const recorder = new Recorder();
   const inbound = new Map<string, ReturnType<typeof createInbound>>();
   const credentials = new Credentials((current) => {
@@ -29,8 +34,21 @@ export async function startProxy(bootstrap: Bootstrap, report: (message: ProxyRe
     pool.prune(isKnownEndpoint);
   });
   const pool = new Pool(credentials);
-  const runtime: Runtime = { service: bootstrap.service, instance: bootstrap.instance, credentials, recorder, pool, memory: new RequestMemory(), tables: undefined, draining: false, log };
-  const isKnownEndpoint = (key: string): boolean => [...(runtime.tables?.upstreams.values() ?? [])].some((upstream) => upstream.endpoints.some(({ host, port }) => `${host}:${port}` === key));
+  const runtime: Runtime = {
+    service: bootstrap.service,
+    instance: bootstrap.instance,
+    credentials,
+    recorder,
+    pool,
+    memory: new RequestMemory(),
+    tables: undefined,
+    draining: false,
+    log,
+  };
+  const isKnownEndpoint = (key: string): boolean =>
+    [...(runtime.tables?.upstreams.values() ?? [])].some((upstream) =>
+      upstream.endpoints.some(({ host, port }) => `${host}:${port}` === key),
+    );
   const listeners: Listening[] = [];
   const ports = { inbound: {} as Record<string, number>, outbound: {} as Record<string, number> };
   for (const spec of bootstrap.inbound) {
@@ -40,7 +58,10 @@ export async function startProxy(bootstrap: Bootstrap, report: (message: ProxyRe
     ports.inbound[spec.portName] = await bind(listener.server, spec.port, `mTLS in front of ${bootstrap.instance}`);
   }
   for (const spec of bootstrap.outbound) {
-    const listener = spec.protocol === 'tcp' ? createTcpListener(runtime, spec.service) : createHttpListener(runtime, { kind: 'outbound', service: spec.service });
+    const listener =
+      spec.protocol === 'tcp'
+        ? createTcpListener(runtime, spec.service)
+        : createHttpListener(runtime, { kind: 'outbound', service: spec.service });
     listeners.push(listener);
     ports.outbound[spec.service] = await bind(listener.server, spec.port, `${bootstrap.instance} to ${spec.service}`);
   }

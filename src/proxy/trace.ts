@@ -47,7 +47,13 @@ export function traceExchange(listener: Listener, tables: Tables, memory: Reques
   return tracing;
 }
 
-function parent(ingress: boolean, tables: Tables, memory: RequestMemory, fields: Fields, requestId: string | undefined): TraceContext | undefined {
+function parent(
+  ingress: boolean,
+  tables: Tables,
+  memory: RequestMemory,
+  fields: Fields,
+  requestId: string | undefined,
+): TraceContext | undefined {
   if (ingress && !tables.tracing.acceptExternal) return undefined;
   const sent = parseTraceparent(fieldsOf(fields, 'traceparent'));
   if (sent !== undefined || ingress || requestId === undefined) return sent;

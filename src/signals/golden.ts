@@ -47,7 +47,12 @@ export interface Stat {
 }
 
 /** Rows in the order of `services`; a service without traffic has rates of 0 and nulls, never made-up figures. */
-export function goldenRows(services: readonly { readonly name: string; readonly protocol: 'http' | 'tcp' }[], series: readonly WindowSeries[], loads: readonly InstanceLoad[], seconds: number): StatRow[] {
+export function goldenRows(
+  services: readonly { readonly name: string; readonly protocol: 'http' | 'tcp' }[],
+  series: readonly WindowSeries[],
+  loads: readonly InstanceLoad[],
+  seconds: number,
+): StatRow[] {
   return services.map(({ name, protocol }) => {
     let total = 0;
     let failures = 0;
@@ -84,7 +89,12 @@ export function goldenRows(services: readonly { readonly name: string; readonly 
 
 function sum(loads: readonly InstanceLoad[], value: (load: InstanceLoad) => number | null, digits: number): number | null {
   const known = loads.map(value).filter((each) => each !== null);
-  return known.length === 0 ? null : round(known.reduce((a, b) => a + b, 0), digits);
+  return known.length === 0
+    ? null
+    : round(
+        known.reduce((a, b) => a + b, 0),
+        digits,
+      );
 }
 
 function round(value: number, digits: number): number {

@@ -103,7 +103,13 @@ export function assembleTrace(unordered: readonly Span[]): Trace {
 
 // Whether a later attempt of the same call followed: then that one is the hop.
 function isSuperseded(client: Span, clients: readonly Span[]): boolean {
-  return clients.some((other) => other.attempt === client.attempt + 1 && other.peerService === client.peerService && other.path === client.path && other.startMs >= client.startMs);
+  return clients.some(
+    (other) =>
+      other.attempt === client.attempt + 1 &&
+      other.peerService === client.peerService &&
+      other.path === client.path &&
+      other.startMs >= client.startMs,
+  );
 }
 
 function toHop(client: Span | undefined, server: Span | undefined, depth: number, originMs: number): Hop {

@@ -53,7 +53,16 @@ function optionsOf(command: Command): readonly Option[] {
 const bash: Print = (commands, groups) => {
   const { top, verbs } = words(commands, groups);
   const cases = commands.map((command) => `    '${command.path.join(' ')}') flags='${optionsOf(command).flatMap(flagsOf).join(' ')}' ;;`);
-  const values = commands.flatMap((command) => (command.options ?? []).filter((option) => option.values !== undefined).map((option) => `    ${flagsOf(option).map((flag) => `'${command.path.join(' ')} ${flag}'`).join('|')}) COMPREPLY=($(compgen -W '${option.values?.join(' ')}' -- "$cur")); return ;;`));
+  const values = commands.flatMap((command) =>
+    (command.options ?? [])
+      .filter((option) => option.values !== undefined)
+      .map(
+        (option) =>
+          `    ${flagsOf(option)
+            .map((flag) => `'${command.path.join(' ')} ${flag}'`)
+            .join('|')}) COMPREPLY=($(compgen -W '${option.values?.join(' ')}' -- "$cur")); return ;;`,
+      ),
+  );
   return `# bash completion of meshctl; written by \`meshctl completion bash\`
 _meshctl() {
   local cur prev command flags i
@@ -92,7 +101,12 @@ const zsh: Print = (commands, groups) => {
   const described = (list: readonly Word[]): string => list.map(({ word, description }) => `'${word}:${quote(description)}'`).join(' ');
   const specs = (command: Command): string =>
     optionsOf(command)
-      .flatMap((option) => flagsOf(option).map((flag) => `'${flag}[${quote(option.description)}]${option.flags.includes('<') ? `:value:${option.values === undefined ? '_files' : `(${option.values.join(' ')})`}` : ''}'`))
+      .flatMap((option) =>
+        flagsOf(option).map(
+          (flag) =>
+            `'${flag}[${quote(option.description)}]${option.flags.includes('<') ? `:value:${option.values === undefined ? '_files' : `(${option.values.join(' ')})`}` : ''}'`,
+        ),
+      )
       .join(' ');
   return `#compdef meshctl
 # zsh completion of meshctl; written by \`meshctl completion zsh\`
@@ -122,7 +136,10 @@ const fish: Print = (commands, groups) => {
   const lines = ['# fish completion of meshctl; written by `meshctl completion fish`', 'complete -c meshctl -n __fish_use_subcommand -f'];
   for (const { word, description } of top) lines.push(`complete -c meshctl -n __fish_use_subcommand -a ${word} -d '${quote(description)}'`);
   for (const [group, list] of verbs) {
-    for (const { word, description } of list) lines.push(`complete -c meshctl -f -n '__fish_seen_subcommand_from ${group}; and not __fish_seen_subcommand_from ${list.map((verb) => verb.word).join(' ')}' -a ${word} -d '${quote(description)}'`);
+    for (const { word, description } of list)
+      lines.push(
+        `complete -c meshctl -f -n '__fish_seen_subcommand_from ${group}; and not __fish_seen_subcommand_from ${list.map((verb) => verb.word).join(' ')}' -a ${word} -d '${quote(description)}'`,
+      );
   }
   lines.push(`complete -c meshctl -f -n '__fish_seen_subcommand_from completion' -a '${SHELLS.join(' ')}'`);
   for (const command of commands) {

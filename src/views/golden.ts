@@ -30,8 +30,14 @@ export function goldenCells(row: StatRow): Exclude<Cell, string>[] {
     plain(row.service),
     { text: `${row.instancesReady}/${row.instances}`, meaning: row.instancesReady < row.instances ? 'warn' : 'plain' },
     plain(`${row.requestsPerSecond.toFixed(1)}${row.protocol === 'tcp' ? 'c' : ''}`),
-    { text: row.successPercent === null ? NONE : `${success.symbol}${row.successPercent.toFixed(1)}%`, meaning: row.successPercent === null ? 'dim' : success.meaning },
-    { text: row.deniedPerSecond === 0 ? '0' : `${SYMBOL.bad} ${row.deniedPerSecond.toFixed(1)}`, meaning: row.deniedPerSecond === 0 ? 'plain' : 'bad' },
+    {
+      text: row.successPercent === null ? NONE : `${success.symbol}${row.successPercent.toFixed(1)}%`,
+      meaning: row.successPercent === null ? 'dim' : success.meaning,
+    },
+    {
+      text: row.deniedPerSecond === 0 ? '0' : `${SYMBOL.bad} ${row.deniedPerSecond.toFixed(1)}`,
+      meaning: row.deniedPerSecond === 0 ? 'plain' : 'bad',
+    },
     time(row.p50Ms),
     time(row.p95Ms),
     time(row.p99Ms),

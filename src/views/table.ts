@@ -10,7 +10,23 @@ export interface Column {
 
 export type Cell = string | { readonly text: string; readonly meaning: Meaning };
 
-const NO_BORDERS = { top: '', 'top-mid': '', 'top-left': '', 'top-right': '', bottom: '', 'bottom-mid': '', 'bottom-left': '', 'bottom-right': '', left: '', 'left-mid': '', mid: '', 'mid-mid': '', right: '', 'right-mid': '', middle: '  ' };
+const NO_BORDERS = {
+  top: '',
+  'top-mid': '',
+  'top-left': '',
+  'top-right': '',
+  bottom: '',
+  'bottom-mid': '',
+  'bottom-left': '',
+  'bottom-right': '',
+  left: '',
+  'left-mid': '',
+  mid: '',
+  'mid-mid': '',
+  right: '',
+  'right-mid': '',
+  middle: '  ',
+};
 
 export function renderTable(columns: readonly Column[], rows: readonly (readonly Cell[])[]): string {
   const table = new CliTable({
@@ -19,7 +35,8 @@ export function renderTable(columns: readonly Column[], rows: readonly (readonly
     chars: NO_BORDERS,
     style: { head: [], border: [], 'padding-left': 0, 'padding-right': 0 },
   });
-  for (const row of rows) table.push(row.map((cell) => (typeof cell === 'string' ? printable(cell) : paint(cell.meaning, printable(cell.text)))));
+  for (const row of rows)
+    table.push(row.map((cell) => (typeof cell === 'string' ? printable(cell) : paint(cell.meaning, printable(cell.text)))));
   return `${table
     .toString()
     .split('\n')

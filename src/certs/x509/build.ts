@@ -2,7 +2,7 @@
 // node-forge's own certificate class knows RSA only, so it is not used.
 import { createHash, type KeyObject, sign } from 'node:crypto';
 import forge from 'node-forge';
-import { PROFILES, type CertificateKind } from '../profile.ts';
+import { type CertificateKind, PROFILES } from '../profile.ts';
 
 const { asn1 } = forge;
 const { Class, Type } = asn1;
@@ -91,7 +91,11 @@ function extensions(template: CertificateTemplate, keyId: Buffer): Asn1[] {
   }
   add(OID.subjectKeyIdentifier, false, octets(keyId));
   if (template.issuerKeyId !== undefined) {
-    add(OID.authorityKeyIdentifier, false, sequence([asn1.create(Class.CONTEXT_SPECIFIC, 0, false, template.issuerKeyId.toString('binary'))]));
+    add(
+      OID.authorityKeyIdentifier,
+      false,
+      sequence([asn1.create(Class.CONTEXT_SPECIFIC, 0, false, template.issuerKeyId.toString('binary'))]),
+    );
   }
   const uri = asn1.create(Class.CONTEXT_SPECIFIC, 6, false, template.uri);
   add(OID.subjectAltName, template.commonName === undefined, sequence([uri]));

@@ -5,8 +5,19 @@ import forge from 'node-forge';
 const { asn1 } = forge;
 type Asn1 = forge.asn1.Asn1;
 
-const KEY_USAGES = ['digitalSignature', 'nonRepudiation', 'keyEncipherment', 'dataEncipherment', 'keyAgreement', 'keyCertSign', 'cRLSign', 'encipherOnly', 'decipherOnly'];
-const ECDSA_SHA256 = '1.2.840.10045.4.3.2';
+const KEY_USAGES = [
+  'digitalSignature',
+  'nonRepudiation',
+  'keyEncipherment',
+  'dataEncipherment',
+  'keyAgreement',
+  'keyCertSign',
+  'cRLSign',
+  'encipherOnly',
+  'decipherOnly',
+];
+// AlgorithmIdentifier of ecdsa-with-SHA256, without parameters (RFC 5758 section 3.2).
+const ECDSA_SHA256 = Buffer.from('300a06082a8648ce3d040302', 'hex');
 
 export interface CertificateDetails {
   readonly keyUsage: readonly string[];
@@ -37,24 +48,23 @@ export function readCertificateDetails(der: Buffer): CertificateDetails {
       if (last !== undefined && Number(last.type) === asn1.Type.INTEGER) pathLength = bytesOf(last).readUIntBE(0, bytesOf(last).length);
     }
   }
-  return { keyUsage, pathLength, subjectName: Buffer.from(asn1.toDer(subject).getBytes(), 'binary'), subjectKeyId };
+  return { keyUsage, pathLength, subjectName: encode(subject), subjectKeyId };
 }
 
 /** The public key of a PKCS#10 request whose own signature holds; undefined when it is unreadable, not P-256, or not signed by its key. */
 export function readSigningRequest(der: Buffer): KeyObject | undefined {
   try {
-    const request = children(decode(der));
-    const info = request[0];
-    const signature = bytesOf(request[2]).subarray(1);
-    const algorithm = asn1.derToOid(bytesOf(children(request[1])[0]).toString('binary'));
-    if (info === undefined || algorithm !== ECDSA_SHA256) return undefined;
+    const outer = decode(der);
+    const [info, algorithm, signed] = children(outer);
+    // Exactly what DER allows and PKCS#10 wants: anything looser could be read as something else by somebody else.
+    const strict = isSequence(outer) && children(outer).length === 3 && isSequence(info) && encode(outer).equals(der);
+    if (!strict || !encode(algorithm).equals(ECDSA_SHA256) || Number(signed?.type) !== asn1.Type.BITSTRING) return undefined;
+    const bits = bytesOf(signed);
     const spki = children(info)[2];
-    if (spki === undefined) return undefined;
-    const key = createPublicKey({ key: Buffer.from(asn1.toDer(spki).getBytes(), 'binary'), format: 'der', type: 'spki' });
+    if (bits[0] !== 0 || spki === undefined) return undefined;
+    const key = createPublicKey({ key: encode(spki), format: 'der', type: 'spki' });
     if (key.asymmetricKeyType !== 'ec' || key.asymmetricKeyDetails?.namedCurve !== 'prime256v1') return undefined;
-    // The signature covers the very bytes that came, not a re-encoding of them.
-    const signed = der.subarray(headerLength(der), headerLength(der) + encodedLength(der.subarray(headerLength(der))));
-    return verify('sha256', signed, key, signature) ? key : undefined;
+    return verify('sha256', encode(info), key, bits.subarray(1)) ? key : undefined;
   } catch {
     return undefined;
   }
@@ -68,6 +78,15 @@ function decode(der: Buffer): Asn1 {
   return asn1.fromDer(der.toString('binary'), { strict: true, decodeBitStrings: false } as unknown as boolean);
 }
 
+function encode(node: Asn1 | undefined): Buffer {
+  if (node === undefined) throw new TypeError('not the ASN.1 that was expected');
+  return Buffer.from(asn1.toDer(node).getBytes(), 'binary');
+}
+
+function isSequence(node: Asn1 | undefined): boolean {
+  return node?.tagClass === asn1.Class.UNIVERSAL && Number(node.type) === asn1.Type.SEQUENCE;
+}
+
 function children(node: Asn1 | undefined): Asn1[] {
   if (node === undefined || !Array.isArray(node.value)) throw new TypeError('not the ASN.1 that was expected');
   return node.value;
@@ -76,14 +95,4 @@ function children(node: Asn1 | undefined): Asn1[] {
 function bytesOf(node: Asn1 | undefined): Buffer {
   if (node === undefined || typeof node.value !== 'string') throw new TypeError('not the ASN.1 that was expected');
   return Buffer.from(node.value, 'binary');
-}
-
-function headerLength(der: Buffer): number {
-  const first = der[1] ?? 0;
-  return first < 0x80 ? 2 : 2 + (first & 0x7f);
-}
-
-function encodedLength(der: Buffer): number {
-  const header = headerLength(der);
-  return header + (header === 2 ? (der[1] ?? 0) : der.readUIntBE(2, header - 2));
 }

@@ -20,7 +20,9 @@ export const run: Run = async (context, input) => {
     return items.every((item) => item.type !== 'unreadable') ? 0 : 2;
   }
   for (const item of items) {
-    context.print(`${paint('strong', printable(item.file))}: ${item.type === 'certificate' ? 'certificate' : printable(item.type === 'private-key' ? `private key, ${item.description}` : item.description)}\n`);
+    context.print(
+      `${paint('strong', printable(item.file))}: ${item.type === 'certificate' ? 'certificate' : printable(item.type === 'private-key' ? `private key, ${item.description}` : item.description)}\n`,
+    );
     if (item.type === 'certificate') for (const [name, value] of lines(item)) context.print(`  ${name.padEnd(12)} ${printable(value)}\n`);
   }
   return items.every((item) => item.type !== 'unreadable') ? 0 : 2;

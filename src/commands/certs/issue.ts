@@ -4,8 +4,8 @@
 import { chmodSync, existsSync, lstatSync, mkdirSync, readdirSync, readlinkSync, renameSync, rmSync, symlinkSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { codeOf, Fault, messageOf } from '../../base/fault.ts';
-import { exportKey, keyPair } from '../../certs/key.ts';
 import { makeSigningRequest } from '../../certs/csr.ts';
+import { exportKey, keyPair } from '../../certs/key.ts';
 import type { IssuedFiles } from '../../control/admin.ts';
 import { writeAtomic } from '../../platform/node/files.ts';
 import type { Context, Run } from '../context.ts';
@@ -39,11 +39,22 @@ export const run: Run = async (context, input) => {
     return issued;
   });
   if (format === 'json') {
-    context.print(document('IssuedCertificates', { items: items.map(({ key, directory, ...rest }) => ({ ...rest, ...(directory === undefined ? {} : { directory }), ...(printKey ? { key } : {}) })) }));
+    context.print(
+      document('IssuedCertificates', {
+        items: items.map(({ key, directory, ...rest }) => ({
+          ...rest,
+          ...(directory === undefined ? {} : { directory }),
+          ...(printKey ? { key } : {}),
+        })),
+      }),
+    );
     return 0;
   }
   for (const item of items) {
-    if (item.directory !== undefined) context.print(`certificate/${item.name} issued: ${item.spiffeId}, serial ${item.serial}, until ${item.notAfter}\n${['key', 'leaf', 'chain', 'bundle'].map((part) => `  ${join(item.directory ?? '', `${part}.pem`)}\n`).join('')}`);
+    if (item.directory !== undefined)
+      context.print(
+        `certificate/${item.name} issued: ${item.spiffeId}, serial ${item.serial}, until ${item.notAfter}\n${['key', 'leaf', 'chain', 'bundle'].map((part) => `  ${join(item.directory ?? '', `${part}.pem`)}\n`).join('')}`,
+      );
     else context.print(item.key + item.chain);
   }
   return 0;
@@ -56,7 +67,8 @@ function writeFiles(context: Context, out: string, name: string, files: IssuedFi
   const parent = dirname(link);
   try {
     mkdirSync(parent, { recursive: true, mode: 0o700 });
-    if (existsSync(link) && !lstatSync(link).isSymbolicLink()) throw new Fault('CERT_OUT', 'conflict', `${link} is there and was not written by \`certs issue\``, { hint: 'choose another --out' });
+    if (existsSync(link) && !lstatSync(link).isSymbolicLink())
+      throw new Fault('CERT_OUT', 'conflict', `${link} is there and was not written by \`certs issue\``, { hint: 'choose another --out' });
     const version = `.${short}.${files.serial.slice(0, 16)}`;
     const directory = join(parent, version);
     mkdirSync(directory, { mode: 0o700 });
@@ -70,11 +82,17 @@ function writeFiles(context: Context, out: string, name: string, files: IssuedFi
     symlinkSync(version, fresh);
     renameSync(fresh, link);
     for (const entry of readdirSync(parent)) {
-      if (entry.startsWith(`.${short}.`) && entry !== version && entry !== before && /\.[0-9a-f]{16}$/.test(entry)) rmSync(join(parent, entry), { recursive: true, force: true });
+      if (entry.startsWith(`.${short}.`) && entry !== version && entry !== before && /\.[0-9a-f]{16}$/.test(entry))
+        rmSync(join(parent, entry), { recursive: true, force: true });
     }
   } catch (error) {
     if (error instanceof Fault) throw error;
-    throw new Fault('CERT_OUT', 'usage', `cannot write to ${parent}: ${codeOf(error) === 'EACCES' ? 'permission denied' : messageOf(error)}`, { cause: error });
+    throw new Fault(
+      'CERT_OUT',
+      'usage',
+      `cannot write to ${parent}: ${codeOf(error) === 'EACCES' ? 'permission denied' : messageOf(error)}`,
+      { cause: error },
+    );
   }
   return link;
 }

@@ -14,7 +14,21 @@ export const run: Run = async (context, input) => {
 
 export function certificatesTable(items: readonly CertificateItem[]): string {
   return renderTable(
-    [{ name: 'INSTANCE' }, { name: 'IDENTITY' }, { name: 'SERIAL' }, { name: 'NOT-AFTER' }, { name: 'LIFE-LEFT', align: 'right' }, { name: 'GEN', align: 'right' }],
-    items.map((item) => [item.instance, item.spiffeId, item.serial, item.notAfter, { text: `${item.lifeLeftPercent.toFixed(1)}%`, meaning: item.lifeLeftPercent < 20 ? 'bad' : 'plain' }, String(item.generation)]),
+    [
+      { name: 'INSTANCE' },
+      { name: 'IDENTITY' },
+      { name: 'SERIAL' },
+      { name: 'NOT-AFTER' },
+      { name: 'LIFE-LEFT', align: 'right' },
+      { name: 'GEN', align: 'right' },
+    ],
+    items.map((item) => [
+      item.instance,
+      item.spiffeId,
+      item.serial,
+      item.notAfter,
+      { text: `${item.lifeLeftPercent.toFixed(1)}%`, meaning: item.lifeLeftPercent < 20 ? 'bad' : 'plain' },
+      String(item.generation),
+    ]),
   );
 }

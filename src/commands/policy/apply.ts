@@ -27,10 +27,21 @@ export const run: Run = async (context, input) => {
     }
     const applied = await mesh.request('policy.apply', { files, user: userName(), message: textOption(input, 'message') ?? '' });
     const behind = applied.changed ? await waitForProxies(mesh, timeoutMs) : [];
-    if (format === 'json') context.print(document('PolicyApplied', { applied: true, changed: applied.changed, revision: applied.revision, proxiesBehind: behind.map((proxy) => proxy.instance), findings }));
+    if (format === 'json')
+      context.print(
+        document('PolicyApplied', {
+          applied: true,
+          changed: applied.changed,
+          revision: applied.revision,
+          proxiesBehind: behind.map((proxy) => proxy.instance),
+          findings,
+        }),
+      );
     else context.print(applied.changed ? `policy/${applied.revision} applied\n` : `policy/${applied.revision} unchanged\n`);
     if (behind.length === 0) return 0;
-    throw new Fault('PROXY_BEHIND', 'unavailable', `applied, but not yet taken by ${behind.map((proxy) => proxy.instance).join(', ')}`, { hint: '`meshctl proxy status` tells more' });
+    throw new Fault('PROXY_BEHIND', 'unavailable', `applied, but not yet taken by ${behind.map((proxy) => proxy.instance).join(', ')}`, {
+      hint: '`meshctl proxy status` tells more',
+    });
   });
 };
 

@@ -14,7 +14,8 @@ import { readTexts } from '../read-files.ts';
 export const run: Run = async (context, input) => {
   const format = outputOption(input, ['table', 'json']);
   const failOn = textOption(input, 'failOn') ?? 'error';
-  if (failOn !== 'error' && failOn !== 'warning' && failOn !== 'info') throw new Fault('USAGE', 'usage', `\`--fail-on ${failOn}\`: error, warning or info is wanted`);
+  if (failOn !== 'error' && failOn !== 'warning' && failOn !== 'info')
+    throw new Fault('USAGE', 'usage', `\`--fail-on ${failOn}\`: error, warning or info is wanted`);
   const names = listArgument(input, 0);
   const files = readTexts(context, names);
   const meshFile = findMeshFile(context, textOption(input, 'mesh'), names[0] ?? '-');
@@ -43,7 +44,9 @@ function readMesh(context: Context, name: string): MeshSpec {
   if (spec === undefined) {
     const first = findings[0];
     const place = first?.place === undefined ? name : `${first.place.file}:${first.place.line}:${first.place.column}`;
-    throw new Fault('MESH_FILE', 'config', `the mesh file has errors: ${place}: ${first?.what}`, { hint: 'mend it, or name another one with --mesh' });
+    throw new Fault('MESH_FILE', 'config', `the mesh file has errors: ${place}: ${first?.what}`, {
+      hint: 'mend it, or name another one with --mesh',
+    });
   }
   return spec;
 }

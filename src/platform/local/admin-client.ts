@@ -14,7 +14,8 @@ export class AdminClient {
   /** Called once when the connection is gone. */
   onClose: () => void = () => undefined;
   /** Answers what the control plane asks (the supervisor sets it). */
-  onRequest: (method: string, params: unknown) => Promise<unknown> = () => Promise.reject(new Fault('METHOD_UNKNOWN', 'usage', 'nothing can be asked of this side'));
+  onRequest: (method: string, params: unknown) => Promise<unknown> = () =>
+    Promise.reject(new Fault('METHOD_UNKNOWN', 'usage', 'nothing can be asked of this side'));
 
   private constructor(socket: Socket) {
     this.#socket = socket;
@@ -31,7 +32,11 @@ export class AdminClient {
       }
     });
     socket.once('close', () => {
-      this.#dialogue.end(new Fault('CONTROL_GONE', 'unavailable', 'the control plane closed the connection', { hint: 'it is started again by itself: try once more in a second' }));
+      this.#dialogue.end(
+        new Fault('CONTROL_GONE', 'unavailable', 'the control plane closed the connection', {
+          hint: 'it is started again by itself: try once more in a second',
+        }),
+      );
       this.onClose();
     });
   }
@@ -40,7 +45,14 @@ export class AdminClient {
   static open(socketPath: string, role: 'supervisor' | 'cli'): Promise<AdminClient> {
     return new Promise((resolve, reject) => {
       const socket = createConnection(socketPath);
-      socket.on('error', (cause) => reject(new Fault('CONTROL_UNREACHABLE', 'unavailable', `the control plane does not answer at ${socketPath}: ${messageOf(cause)}`, { cause, hint: '`meshctl up` starts the mesh' })));
+      socket.on('error', (cause) =>
+        reject(
+          new Fault('CONTROL_UNREACHABLE', 'unavailable', `the control plane does not answer at ${socketPath}: ${messageOf(cause)}`, {
+            cause,
+            hint: '`meshctl up` starts the mesh',
+          }),
+        ),
+      );
       socket.once('connect', () => {
         const client = new AdminClient(socket);
         client.#send({ kind: 'admin', protocol: PROTOCOL, role });

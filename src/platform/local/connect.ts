@@ -11,14 +11,20 @@ export async function connectLocal(explicit: string | undefined, cwd: string, no
   const located = locateState(explicit, cwd);
   if (located.note !== undefined) note(located.note);
   const record = readSupervisor(located.state);
-  if (record === undefined) throw new Fault('MESH_NONE', 'unavailable', `the mesh of ${located.state.root} is not running`, { hint: '`meshctl up` starts it' });
+  if (record === undefined)
+    throw new Fault('MESH_NONE', 'unavailable', `the mesh of ${located.state.root} is not running`, { hint: '`meshctl up` starts it' });
   const end = Date.now() + RETRY_MS;
   for (;;) {
     try {
       return await AdminClient.open(record.socketPath, 'cli');
     } catch (error) {
       if (!isAlive(record.process)) {
-        throw new Fault('MESH_NONE', 'unavailable', `the mesh of ${located.state.root} is not running: its supervisor (pid ${record.process.pid}) ended without stopping it`, { cause: error, hint: '`meshctl up` starts it again and ends what was left; `meshctl down` only ends it' });
+        throw new Fault(
+          'MESH_NONE',
+          'unavailable',
+          `the mesh of ${located.state.root} is not running: its supervisor (pid ${record.process.pid}) ended without stopping it`,
+          { cause: error, hint: '`meshctl up` starts it again and ends what was left; `meshctl down` only ends it' },
+        );
       }
       if (Date.now() >= end) throw error;
       await new Promise((done) => setTimeout(done, 50));

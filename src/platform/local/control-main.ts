@@ -22,7 +22,8 @@ const FORWARD_TIMEOUT_MS = 60_000;
 
 function main(): void {
   const [root, socketPath, trustDomain] = process.argv.slice(2);
-  if (root === undefined || socketPath === undefined || trustDomain === undefined) throw new Fault('USAGE', 'usage', 'state directory, socket path and trust domain are wanted');
+  if (root === undefined || socketPath === undefined || trustDomain === undefined)
+    throw new Fault('USAGE', 'usage', 'state directory, socket path and trust domain are wanted');
   process.umask(0o077);
   const state = stateDirAt(root);
   const { authority, generation } = openAuthority(state, trustDomain, Date.now());
@@ -32,7 +33,10 @@ function main(): void {
   let supervisor: Dialogue | undefined;
   const handle = async (method: string, params: unknown): Promise<unknown> => {
     if (method === 'supervisor.apply') {
-      if (supervisor === undefined) throw new Fault('SUPERVISOR_GONE', 'unavailable', 'the supervisor of this mesh is not running', { hint: 'run `meshctl up`: it takes over' });
+      if (supervisor === undefined)
+        throw new Fault('SUPERVISOR_GONE', 'unavailable', 'the supervisor of this mesh is not running', {
+          hint: 'run `meshctl up`: it takes over',
+        });
       return supervisor.ask('apply', params, FORWARD_TIMEOUT_MS);
     }
     try {
@@ -104,7 +108,9 @@ function main(): void {
 
 // A proxy whose certificate ended during an outage joins again with a fresh token.
 function askForToken(supervisor: Dialogue | undefined, proxyId: string): void {
-  supervisor?.ask('token', { instance: proxyId }, FORWARD_TIMEOUT_MS).catch((error: unknown) => log(`no join token for ${proxyId}: ${messageOf(error)}`));
+  supervisor
+    ?.ask('token', { instance: proxyId }, FORWARD_TIMEOUT_MS)
+    .catch((error: unknown) => log(`no join token for ${proxyId}: ${messageOf(error)}`));
 }
 
 function log(line: string): void {

@@ -167,7 +167,11 @@ export class Instance {
     const { service } = this;
     const spec = this.#context.spec();
     const log = openLog(this.#context.state, `${this.name}.proxy`);
-    const child = spawn(process.execPath, programArguments('proxy'), { stdio: ['ignore', log, log, 'pipe'], env: { PATH: process.env['PATH'] }, detached: true });
+    const child = spawn(process.execPath, programArguments('proxy'), {
+      stdio: ['ignore', log, log, 'pipe'],
+      env: { PATH: process.env['PATH'] },
+      detached: true,
+    });
     closeSync(log);
     this.#proxy = child;
     this.#proxyReady = false;
@@ -182,8 +186,17 @@ export class Instance {
       instance: this.name,
       controlSocket: this.#context.socketPath,
       token,
-      inbound: (service?.ports ?? []).map((port) => ({ portName: port.name, protocol: port.protocol, port: known?.inbound[port.name] ?? 0, appPort: this.#appPorts.get(port.name) ?? 0 })),
-      outbound: (service?.calls ?? []).map((callee) => ({ service: callee, protocol: spec.services[callee]?.ports[0]?.protocol ?? 'http', port: known?.outbound[callee] ?? 0 })),
+      inbound: (service?.ports ?? []).map((port) => ({
+        portName: port.name,
+        protocol: port.protocol,
+        port: known?.inbound[port.name] ?? 0,
+        appPort: this.#appPorts.get(port.name) ?? 0,
+      })),
+      outbound: (service?.calls ?? []).map((callee) => ({
+        service: callee,
+        protocol: spec.services[callee]?.ports[0]?.protocol ?? 'http',
+        port: known?.outbound[callee] ?? 0,
+      })),
       forwardPort: service === undefined ? undefined : (known?.forward ?? 0),
       ingressPort: service === undefined ? (known?.ingress ?? this.#fixedIngressPort ?? 0) : undefined,
     };
@@ -238,7 +251,9 @@ export class Instance {
   #startService(): void {
     const { service } = this;
     if (service === undefined || this.#stopping) return;
-    const [command = '', ...rest] = service.command.map((word) => word.replace(/\{port(?::([a-z0-9-]+))?\}/g, (_, name: string | undefined) => String(this.#appPort(name))));
+    const [command = '', ...rest] = service.command.map((word) =>
+      word.replace(/\{port(?::([a-z0-9-]+))?\}/g, (_, name: string | undefined) => String(this.#appPort(name))),
+    );
     const log = openLog(this.#context.state, this.name);
     const cwd = resolve(this.#context.home, service.cwd);
     this.#childStartedAt = Date.now();
@@ -249,13 +264,21 @@ export class Instance {
       this.#onServiceEnd(`cannot start: the directory ${cwd} does not exist`, false);
       return;
     }
-    const child = spawn(command, rest, { cwd, env: { ...process.env, ...service.env, ...this.#environment(service) }, stdio: ['ignore', log, log], detached: true });
+    const child = spawn(command, rest, {
+      cwd,
+      env: { ...process.env, ...service.env, ...this.#environment(service) },
+      stdio: ['ignore', log, log],
+      detached: true,
+    });
     closeSync(log);
     this.#child = child;
     child.once('error', (error) => {
       if (this.#child !== child) return;
       this.#child = undefined;
-      this.#onServiceEnd(codeOf(error) === 'ENOENT' ? `cannot start: no command \`${command}\`` : `cannot start \`${command}\`: ${error.message}`, false);
+      this.#onServiceEnd(
+        codeOf(error) === 'ENOENT' ? `cannot start: no command \`${command}\`` : `cannot start \`${command}\`: ${error.message}`,
+        false,
+      );
     });
     child.once('exit', (code, name) => {
       if (this.#child !== child) return;
@@ -275,7 +298,9 @@ export class Instance {
     this.#state = restart ? 'crashed' : 'stopped';
     if (Date.now() - this.#childStartedAt > STABLE_MS) this.#backoff.reset();
     const waitMs = this.#backoff.next();
-    this.#context.say(`${this.name}: ${text.startsWith('cannot') ? text : `the service ended (${text})`}${restart ? `; tried again in ${(waitMs / 1000).toFixed(1)}s` : ''}; \`meshctl logs ${this.service?.name}\` shows its output`);
+    this.#context.say(
+      `${this.name}: ${text.startsWith('cannot') ? text : `the service ended (${text})`}${restart ? `; tried again in ${(waitMs / 1000).toFixed(1)}s` : ''}; \`meshctl logs ${this.service?.name}\` shows its output`,
+    );
     void this.#context.onChange();
     if (!restart) return;
     this.#restartTimer = setTimeout(() => {
@@ -305,7 +330,13 @@ export class Instance {
     let told = false;
     const child = this.#child;
     const look = async (): Promise<void> => {
-      const answered = await Promise.all(service.ports.map((port, i) => (port.protocol === 'http' && i === 0 && service.ready.path !== undefined ? answersHttp(this.#appPort(port.name), service.ready.path) : accepts(this.#appPort(port.name)))));
+      const answered = await Promise.all(
+        service.ports.map((port, i) =>
+          port.protocol === 'http' && i === 0 && service.ready.path !== undefined
+            ? answersHttp(this.#appPort(port.name), service.ready.path)
+            : accepts(this.#appPort(port.name)),
+        ),
+      );
       if (this.#child !== child || this.#stopping || !this.#proxyReady) return;
       if (answered.every(Boolean)) return this.#becomeReady();
       if (!told && Date.now() - startedAt > service.ready.timeoutMs) {
@@ -332,7 +363,11 @@ export class Instance {
 
   #environment(service: ServiceSpec): Record<string, string> {
     const spec = this.#context.spec();
-    const environment: Record<string, string> = { PORT: String(this.#appPort(undefined)), MESHCTL_SERVICE: service.name, MESHCTL_INSTANCE: this.name };
+    const environment: Record<string, string> = {
+      PORT: String(this.#appPort(undefined)),
+      MESHCTL_SERVICE: service.name,
+      MESHCTL_INSTANCE: this.name,
+    };
     for (const [name, port] of this.#appPorts) environment[`PORT_${variable(name)}`] = String(port);
     for (const callee of service.calls) {
       const port = this.#ports?.outbound[callee];

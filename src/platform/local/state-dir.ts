@@ -27,7 +27,15 @@ export interface StateDir {
 
 export function stateDirAt(root: string): StateDir {
   const path = resolve(root);
-  return { root: path, lock: join(path, 'lock'), run: join(path, 'run'), ca: join(path, 'ca'), db: join(path, 'db'), logs: join(path, 'logs'), policy: join(path, 'policy') };
+  return {
+    root: path,
+    lock: join(path, 'lock'),
+    run: join(path, 'run'),
+    ca: join(path, 'ca'),
+    db: join(path, 'db'),
+    logs: join(path, 'logs'),
+    policy: join(path, 'policy'),
+  };
 }
 
 /** Makes the directories, 0700. A directory that others can read is mended. */
@@ -40,7 +48,10 @@ export function chooseSocketPath(state: StateDir): string {
   const near = join(state.root, 'ctl.sock');
   if (Buffer.byteLength(near) <= MAX_SOCKET_PATH) return near;
   const runtime = process.env['XDG_RUNTIME_DIR'];
-  const base = runtime !== undefined && isAbsolute(runtime) ? join(runtime, 'meshctl', sha256(state.root).slice(0, 16)) : mkdtempSync(join(tmpdir(), 'meshctl-'));
+  const base =
+    runtime !== undefined && isAbsolute(runtime)
+      ? join(runtime, 'meshctl', sha256(state.root).slice(0, 16))
+      : mkdtempSync(join(tmpdir(), 'meshctl-'));
   makePrivateDirectory(base);
   return join(base, 'ctl.sock');
 }
@@ -102,7 +113,9 @@ export function takeLock(state: StateDir): () => void {
     if (text === undefined) continue;
     const owner = readJsonIfThere(state.lock) as ProcessRecord | undefined;
     if (owner !== undefined && isAlive(owner)) {
-      throw new Fault('STATE_LOCKED', 'conflict', `the state directory ${state.root} belongs to a running mesh (pid ${owner.pid})`, { hint: '`meshctl down` stops it, or choose another directory with --state' });
+      throw new Fault('STATE_LOCKED', 'conflict', `the state directory ${state.root} belongs to a running mesh (pid ${owner.pid})`, {
+        hint: '`meshctl down` stops it, or choose another directory with --state',
+      });
     }
     // Of several that see the stale lock one wins the rename; if it took away a fresh one it is put back.
     const aside = `${state.lock}.stale-${process.pid}`;
@@ -167,7 +180,10 @@ export function locateState(explicit: string | undefined, cwd: string): Located 
   const named = explicit ?? (process.env['MESHCTL_STATE'] || undefined);
   if (named !== undefined) {
     const state = stateDirAt(resolve(cwd, named));
-    if (!isDirectory(state.root)) throw new Fault('MESH_NONE', 'unavailable', `there is no state directory ${state.root}`, { hint: '`meshctl up` makes one beside the mesh file' });
+    if (!isDirectory(state.root))
+      throw new Fault('MESH_NONE', 'unavailable', `there is no state directory ${state.root}`, {
+        hint: '`meshctl up` makes one beside the mesh file',
+      });
     return { state, note: undefined };
   }
   for (let directory = resolve(cwd); ; directory = dirname(directory)) {
@@ -177,9 +193,17 @@ export function locateState(explicit: string | undefined, cwd: string): Located 
   const live = liveMeshes().sort((a, b) => b.startedAtMs - a.startedAtMs);
   const others = live.filter((entry) => !entry.demo);
   const newest = live[0];
-  if (newest === undefined) throw new Fault('MESH_NONE', 'unavailable', 'no mesh is running here', { hint: 'start one: `meshctl demo -d` for the bundled shop, or `meshctl init` and `meshctl up` for your own services' });
+  if (newest === undefined)
+    throw new Fault('MESH_NONE', 'unavailable', 'no mesh is running here', {
+      hint: 'start one: `meshctl demo -d` for the bundled shop, or `meshctl init` and `meshctl up` for your own services',
+    });
   if (others.length > 1 || (others.length === 1 && live.length > 1)) {
-    throw new Fault('MESH_AMBIGUOUS', 'ambiguous', `several meshes are running: ${live.map((entry) => `${entry.name} (${entry.stateDir})`).join(', ')}`, { hint: 'choose one with --state DIR or MESHCTL_STATE' });
+    throw new Fault(
+      'MESH_AMBIGUOUS',
+      'ambiguous',
+      `several meshes are running: ${live.map((entry) => `${entry.name} (${entry.stateDir})`).join(', ')}`,
+      { hint: 'choose one with --state DIR or MESHCTL_STATE' },
+    );
   }
   const note = live.length > 1 ? `${live.length} demos are running; this is the newest, ${newest.stateDir}` : undefined;
   return { state: stateDirAt(newest.stateDir), note };

@@ -85,12 +85,16 @@ export class LocalStore implements Store {
     this.#retentionMs = retentionMs;
     this.#control = open(join(directory, 'control.db'), CONTROL_SCHEMA, 'FULL');
     this.#telemetry = open(join(directory, 'telemetry.db'), TELEMETRY_SCHEMA, 'NORMAL');
-    for (const row of this.#telemetry.prepare('SELECT * FROM series').all() as Row[]) this.#series.set(keyOf(row['proxy'], row['epoch'], row['direction'], row['peer'], row['protocol'], row['outcome']), stateOf(row));
+    for (const row of this.#telemetry.prepare('SELECT * FROM series').all() as Row[])
+      this.#series.set(keyOf(row['proxy'], row['epoch'], row['direction'], row['peer'], row['protocol'], row['outcome']), stateOf(row));
     this.#timers = [setInterval(() => this.flush(), FLUSH_MS), setInterval(() => this.prune(Date.now()), PRUNE_EVERY_MS)];
   }
 
   recordIssued(record: IssuedRecord): void {
-    this.#on(this.#control, 'INSERT INTO issued (serial, spiffe_id, service, instance, channel, issued_at, not_before, not_after, generation) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)').run(
+    this.#on(
+      this.#control,
+      'INSERT INTO issued (serial, spiffe_id, service, instance, channel, issued_at, not_before, not_after, generation) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)',
+    ).run(
       record.serial,
       record.spiffeId,
       record.service,
@@ -104,7 +108,9 @@ export class LocalStore implements Store {
   }
 
   newestIssued(instance: string): IssuedRecord | undefined {
-    const row = this.#on(this.#control, 'SELECT * FROM issued WHERE instance = ? ORDER BY id DESC LIMIT 1').get(instance) as Row | undefined;
+    const row = this.#on(this.#control, 'SELECT * FROM issued WHERE instance = ? ORDER BY id DESC LIMIT 1').get(instance) as
+      | Row
+      | undefined;
     if (row === undefined) return undefined;
     return {
       serial: String(row['serial']),
@@ -124,7 +130,10 @@ export class LocalStore implements Store {
   }
 
   savePolicy(revision: PolicyRevision): void {
-    this.#on(this.#control, 'INSERT INTO policies (revision, hash, applied_at, user, message, origin, files) VALUES (?, ?, ?, ?, ?, ?, ?)').run(
+    this.#on(
+      this.#control,
+      'INSERT INTO policies (revision, hash, applied_at, user, message, origin, files) VALUES (?, ?, ?, ?, ?, ?, ?)',
+    ).run(
       revision.revision,
       revision.hash,
       revision.appliedAtMs,
@@ -166,15 +175,27 @@ export class LocalStore implements Store {
     this.#samples = [];
     this.#telemetry.exec('BEGIN');
     try {
-      const insert = this.#on(this.#telemetry, 'INSERT INTO spans (trace_id, request_id, start_ms, denied, root, body) VALUES (?, ?, ?, ?, ?, ?)');
-      for (const span of spans) insert.run(span.traceId, span.requestId, span.startMs, span.verdict === 'denied' ? 1 : 0, span.kind === 'server' && span.peerId === undefined ? 1 : 0, JSON.stringify(span));
+      const insert = this.#on(
+        this.#telemetry,
+        'INSERT INTO spans (trace_id, request_id, start_ms, denied, root, body) VALUES (?, ?, ?, ?, ?, ?)',
+      );
+      for (const span of spans)
+        insert.run(
+          span.traceId,
+          span.requestId,
+          span.startMs,
+          span.verdict === 'denied' ? 1 : 0,
+          span.kind === 'server' && span.peerId === undefined ? 1 : 0,
+          JSON.stringify(span),
+        );
       for (const { proxy, atMs, series } of samples) for (const sample of series) this.#grow(proxy, atMs, sample);
       this.#telemetry.exec('COMMIT');
     } catch (error) {
       this.#telemetry.exec('ROLLBACK');
       // The counters are cumulative: what was rolled back comes again with the next sample, from the state that is stored.
       this.#series.clear();
-      for (const row of this.#telemetry.prepare('SELECT * FROM series').all() as Row[]) this.#series.set(keyOf(row['proxy'], row['epoch'], row['direction'], row['peer'], row['protocol'], row['outcome']), stateOf(row));
+      for (const row of this.#telemetry.prepare('SELECT * FROM series').all() as Row[])
+        this.#series.set(keyOf(row['proxy'], row['epoch'], row['direction'], row['peer'], row['protocol'], row['outcome']), stateOf(row));
       this.droppedSpans += spans.length;
       process.stderr.write(`telemetry could not be written: ${String(error)}\n`);
     }
@@ -212,20 +233,31 @@ export class LocalStore implements Store {
   recentTraces({ denied, limit }: RecentQuery): TraceMatch[] {
     this.flush();
     const where = denied ? "denied = 1 AND request_id <> ''" : 'root = 1';
-    return distinct(this.#on(this.#telemetry, `SELECT trace_id, request_id FROM spans WHERE ${where} ORDER BY id DESC LIMIT ?`).all(limit) as Row[]);
+    return distinct(
+      this.#on(this.#telemetry, `SELECT trace_id, request_id FROM spans WHERE ${where} ORDER BY id DESC LIMIT ?`).all(limit) as Row[],
+    );
   }
 
   spansOf(traceId: string): Span[] {
     this.flush();
-    return (this.#on(this.#telemetry, 'SELECT body FROM spans WHERE trace_id = ? LIMIT 10000').all(traceId) as Row[]).map((row) => JSON.parse(String(row['body'])) as Span);
+    return (this.#on(this.#telemetry, 'SELECT body FROM spans WHERE trace_id = ? LIMIT 10000').all(traceId) as Row[]).map(
+      (row) => JSON.parse(String(row['body'])) as Span,
+    );
   }
 
   /** Deletes what is older than the retention, and the oldest spans over the cap; a bounded piece at a time. */
   prune(nowMs: number): void {
     const before = nowMs - this.#retentionMs();
-    this.#on(this.#telemetry, 'DELETE FROM spans WHERE id IN (SELECT id FROM spans WHERE start_ms < ? ORDER BY id LIMIT 20000)').run(before);
-    this.#on(this.#telemetry, 'DELETE FROM spans WHERE id IN (SELECT id FROM spans WHERE id <= (SELECT max(id) FROM spans) - ? ORDER BY id LIMIT 20000)').run(MAX_SPANS);
-    this.#on(this.#telemetry, 'DELETE FROM points WHERE rowid IN (SELECT rowid FROM points WHERE at < ? LIMIT 20000)').run(Math.floor(before));
+    this.#on(this.#telemetry, 'DELETE FROM spans WHERE id IN (SELECT id FROM spans WHERE start_ms < ? ORDER BY id LIMIT 20000)').run(
+      before,
+    );
+    this.#on(
+      this.#telemetry,
+      'DELETE FROM spans WHERE id IN (SELECT id FROM spans WHERE id <= (SELECT max(id) FROM spans) - ? ORDER BY id LIMIT 20000)',
+    ).run(MAX_SPANS);
+    this.#on(this.#telemetry, 'DELETE FROM points WHERE rowid IN (SELECT rowid FROM points WHERE at < ? LIMIT 20000)').run(
+      Math.floor(before),
+    );
     const stale = this.#on(this.#telemetry, 'SELECT id FROM series WHERE last_at < ?').all(Math.floor(before)) as Row[];
     for (const { id } of stale) {
       this.#on(this.#telemetry, 'DELETE FROM series WHERE id = ?').run(Number(id));
@@ -246,8 +278,20 @@ export class LocalStore implements Store {
     const count = sample.count - state.count;
     if (count <= 0) return;
     const buckets = sample.buckets.map((value, i) => value - (state.buckets[i] ?? 0));
-    this.#on(this.#telemetry, 'INSERT INTO points (series, at, count, sum, buckets) VALUES (?, ?, ?, ?, ?)').run(state.id, Math.floor(atMs), count, sample.sumMs - state.sum, JSON.stringify(buckets));
-    this.#on(this.#telemetry, 'UPDATE series SET last_at = ?, last_count = ?, last_sum = ?, last_buckets = ? WHERE id = ?').run(Math.floor(atMs), sample.count, sample.sumMs, JSON.stringify(sample.buckets), state.id);
+    this.#on(this.#telemetry, 'INSERT INTO points (series, at, count, sum, buckets) VALUES (?, ?, ?, ?, ?)').run(
+      state.id,
+      Math.floor(atMs),
+      count,
+      sample.sumMs - state.sum,
+      JSON.stringify(buckets),
+    );
+    this.#on(this.#telemetry, 'UPDATE series SET last_at = ?, last_count = ?, last_sum = ?, last_buckets = ? WHERE id = ?').run(
+      Math.floor(atMs),
+      sample.count,
+      sample.sumMs,
+      JSON.stringify(sample.buckets),
+      state.id,
+    );
     state.count = sample.count;
     state.sum = sample.sumMs;
     state.buckets = sample.buckets;
@@ -257,10 +301,27 @@ export class LocalStore implements Store {
     const made = this.#on(
       this.#telemetry,
       "INSERT INTO series (proxy, epoch, service, instance, direction, peer, protocol, outcome, last_at, last_count, last_sum, last_buckets) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, '[]')",
-    ).run(proxy.id, proxy.epoch, proxy.service, proxy.instance, sample.direction, sample.peer, sample.protocol, sample.outcome, Math.floor(atMs));
+    ).run(
+      proxy.id,
+      proxy.epoch,
+      proxy.service,
+      proxy.instance,
+      sample.direction,
+      sample.peer,
+      sample.protocol,
+      sample.outcome,
+      Math.floor(atMs),
+    );
     const state: SeriesState = {
       id: Number(made.lastInsertRowid),
-      labels: { service: proxy.service, instance: proxy.instance, direction: sample.direction, peer: sample.peer, protocol: sample.protocol, outcome: sample.outcome },
+      labels: {
+        service: proxy.service,
+        instance: proxy.instance,
+        direction: sample.direction,
+        peer: sample.peer,
+        protocol: sample.protocol,
+        outcome: sample.outcome,
+      },
       count: 0,
       sum: 0,
       buckets: [],
@@ -284,13 +345,21 @@ function open(path: string, schema: string, synchronous: 'FULL' | 'NORMAL'): Dat
     database = new DatabaseSync(path);
     database.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = ${synchronous}; PRAGMA busy_timeout = 2000;`);
   } catch (cause) {
-    throw new Fault('STORE_UNREADABLE', 'config', `\`${path}\` cannot be opened as a database`, { cause, hint: 'move it away: a new one is made at the next start' });
+    throw new Fault('STORE_UNREADABLE', 'config', `\`${path}\` cannot be opened as a database`, {
+      cause,
+      hint: 'move it away: a new one is made at the next start',
+    });
   }
   chmodSync(path, 0o600);
   const version = Number((database.prepare('PRAGMA user_version').get() as Row)['user_version']);
   if (version > SCHEMA_VERSION) {
     database.close();
-    throw new Fault('STORE_NEWER', 'config', `\`${path}\` was written by a later version (schema ${version}, this one knows ${SCHEMA_VERSION})`, { hint: 'use the newer meshctl, or another state directory' });
+    throw new Fault(
+      'STORE_NEWER',
+      'config',
+      `\`${path}\` was written by a later version (schema ${version}, this one knows ${SCHEMA_VERSION})`,
+      { hint: 'use the newer meshctl, or another state directory' },
+    );
   }
   database.exec(`${schema} PRAGMA user_version = ${SCHEMA_VERSION};`);
   return database;

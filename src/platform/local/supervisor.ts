@@ -14,7 +14,16 @@ import { programArguments } from '../node/programs.ts';
 import { AdminClient } from './admin-client.ts';
 import { Instance, type InstanceContext } from './instance.ts';
 import { openLog, rotateLogs } from './logs.ts';
-import { chooseSocketPath, makeStateDir, readChildren, register, type StateDir, takeLock, writeChildren, writeSupervisor } from './state-dir.ts';
+import {
+  chooseSocketPath,
+  makeStateDir,
+  readChildren,
+  register,
+  type StateDir,
+  takeLock,
+  writeChildren,
+  writeSupervisor,
+} from './state-dir.ts';
 
 const RESOURCES_EVERY_MS = 1000;
 const ROTATE_EVERY_MS = 5000;
@@ -39,7 +48,10 @@ export function readPolicyFiles(meshFile: string, spec: MeshSpec): PolicyText[] 
     try {
       return { file: relative(dirname(meshFile), path), text: readFileSync(path, 'utf8') };
     } catch (cause) {
-      throw new Fault('POLICY_FILE', 'usage', `the policy file ${path} cannot be read: ${messageOf(cause)}`, { cause, hint: `it is named under \`policy:\` in ${meshFile}` });
+      throw new Fault('POLICY_FILE', 'usage', `the policy file ${path} cannot be read: ${messageOf(cause)}`, {
+        cause,
+        hint: `it is named under \`policy:\` in ${meshFile}`,
+      });
     }
   });
 }
@@ -117,8 +129,12 @@ export class Supervisor {
       if (missing.length === 0) return;
       const left = end - Date.now();
       if (left <= 0 || this.#stopping) {
-        const why = missing.map((instance) => `${instance.name}${instance.lastExit === undefined ? '' : ` (${instance.lastExit})`}`).join(', ');
-        throw new Fault('NOT_READY', 'unavailable', `not ready within ${timeoutMs / 1000}s: ${why}`, { hint: '`meshctl status` and `meshctl logs SERVICE` tell more' });
+        const why = missing
+          .map((instance) => `${instance.name}${instance.lastExit === undefined ? '' : ` (${instance.lastExit})`}`)
+          .join(', ');
+        throw new Fault('NOT_READY', 'unavailable', `not ready within ${timeoutMs / 1000}s: ${why}`, {
+          hint: '`meshctl status` and `meshctl logs SERVICE` tell more',
+        });
       }
       await new Promise<void>((done) => {
         const timer = setTimeout(done, left);
@@ -133,7 +149,9 @@ export class Supervisor {
   /** Applies another version of the same mesh file; gives one line for each change. */
   async apply(spec: MeshSpec, resetPolicy: boolean): Promise<string[]> {
     if (spec.trustDomain !== this.#spec.trustDomain || spec.name !== this.#spec.name || spec.namespace !== this.#spec.namespace) {
-      throw new Fault('MESH_IDENTITY', 'conflict', 'the name, the namespace and the trust domain of a running mesh cannot change', { hint: '`meshctl down` first' });
+      throw new Fault('MESH_IDENTITY', 'conflict', 'the name, the namespace and the trust domain of a running mesh cannot change', {
+        hint: '`meshctl down` first',
+      });
     }
     readPolicyFiles(this.#options.meshFile, spec);
     const before = this.#spec;
@@ -181,7 +199,9 @@ export class Supervisor {
     this.#stopping = true;
     for (const timer of this.#timers) clearInterval(timer);
     this.#changed();
-    await Promise.all(this.#extras.map((child) => (child.pid === undefined ? undefined : endProcess(recordOf(child.pid), false, CONTROL_GRACE_MS))));
+    await Promise.all(
+      this.#extras.map((child) => (child.pid === undefined ? undefined : endProcess(recordOf(child.pid), false, CONTROL_GRACE_MS))),
+    );
     await Promise.all(this.#of(INGRESS).map((instance) => instance.stop()));
     await Promise.all(this.#instances.filter((instance) => instance.service !== undefined).map((instance) => instance.stop()));
     this.#client?.close();
@@ -237,7 +257,8 @@ export class Supervisor {
     const own = instance.service?.name ?? '';
     const callees = (instance.service?.calls ?? []).filter((callee) => !this.#reaches(callee, own, new Set()));
     const end = Date.now() + DEPENDENCY_WAIT_MS;
-    while (!this.#stopping && Date.now() < end && !callees.every((callee) => this.#of(callee).some((each) => each.isReady))) await new Promise((done) => setTimeout(done, 20));
+    while (!this.#stopping && Date.now() < end && !callees.every((callee) => this.#of(callee).some((each) => each.isReady)))
+      await new Promise((done) => setTimeout(done, 20));
   }
 
   #reaches(from: string, to: string, seen: Set<string>): boolean {
@@ -249,7 +270,11 @@ export class Supervisor {
 
   async #startControl(): Promise<void> {
     const log = openLog(this.#options.state, 'control');
-    const child = spawn(process.execPath, [...programArguments('control'), this.#options.state.root, this.#socketPath, this.#spec.trustDomain], { stdio: ['ignore', log, log], detached: true });
+    const child = spawn(
+      process.execPath,
+      [...programArguments('control'), this.#options.state.root, this.#socketPath, this.#spec.trustDomain],
+      { stdio: ['ignore', log, log], detached: true },
+    );
     closeSync(log);
     this.#control = child;
     this.#recordChildren();
@@ -280,7 +305,10 @@ export class Supervisor {
         if (child.exitCode !== null || child.signalCode !== null) {
           const lines = readFileSync(`${this.#options.state.logs}/control.log`, 'utf8').trim().split('\n');
           const why = lines.findLast((line) => /Fault|Error/.test(line)) ?? lines.at(-1) ?? messageOf(error);
-          throw new Fault('CONTROL_START', 'unavailable', `the control plane ended at its start: ${why.trim()}`, { cause: error, hint: `the whole of it is in ${this.#options.state.logs}/control.log` });
+          throw new Fault('CONTROL_START', 'unavailable', `the control plane ended at its start: ${why.trim()}`, {
+            cause: error,
+            hint: `the whole of it is in ${this.#options.state.logs}/control.log`,
+          });
         }
         await new Promise((done) => setTimeout(done, 20));
       }
@@ -296,7 +324,12 @@ export class Supervisor {
     if (method === 'apply') {
       const { spec, meshFile, resetPolicy } = params as { spec: MeshSpec; meshFile: string; resetPolicy: boolean };
       if (meshFile !== this.#options.meshFile) {
-        throw new Fault('STATE_LOCKED', 'conflict', `this state directory belongs to the mesh of ${this.#options.meshFile} (pid ${process.pid})`, { hint: '`meshctl down` stops it, or choose another directory with --state' });
+        throw new Fault(
+          'STATE_LOCKED',
+          'conflict',
+          `this state directory belongs to the mesh of ${this.#options.meshFile} (pid ${process.pid})`,
+          { hint: '`meshctl down` stops it, or choose another directory with --state' },
+        );
       }
       return { changes: await this.apply(spec, resetPolicy), ingressUrl: this.ingressUrl, pid: process.pid };
     }
@@ -361,7 +394,9 @@ export class Supervisor {
   #recordChildren(): void {
     if (this.#stopping) return;
     const control = this.#control?.pid === undefined ? [] : [{ ...recordOf(this.#control.pid), what: 'control', group: false }];
-    const extras = this.#extras.flatMap((child) => (child.pid === undefined ? [] : [{ ...recordOf(child.pid), what: 'load', group: false }]));
+    const extras = this.#extras.flatMap((child) =>
+      child.pid === undefined ? [] : [{ ...recordOf(child.pid), what: 'load', group: false }],
+    );
     writeChildren(this.#options.state, [...control, ...extras, ...this.#instances.flatMap((instance) => instance.children())]);
   }
 }

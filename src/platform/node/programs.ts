@@ -3,7 +3,12 @@ import { fileURLToPath } from 'node:url';
 
 export type Program = 'cli' | 'proxy' | 'control' | 'shop';
 
-const SOURCES: Record<Program, string> = { cli: '../../cli/main.ts', proxy: '../../proxy/main.ts', control: '../local/control-main.ts', shop: '../../demo/shop.ts' };
+const SOURCES: Record<Program, string> = {
+  cli: '../../cli/main.ts',
+  proxy: '../../proxy/main.ts',
+  control: '../local/control-main.ts',
+  shop: '../../demo/shop.ts',
+};
 const BUNDLES: Record<Program, string> = { cli: './meshctl.js', proxy: './proxy.js', control: './control.js', shop: './shop.js' };
 
 /** Arguments for `process.execPath` that run the program. */

@@ -5,7 +5,7 @@
 //   op   = any [port] | tcp [port] | METHOD{"|"METHOD} path [port] | "*" path [port]
 //
 // Knows no names: whether `cart` is a service is policy/compile.ts's question.
-import { parseSpiffeId, isTrustDomain, NAME } from '../../mesh/identity.ts';
+import { isTrustDomain, NAME, parseSpiffeId } from '../../mesh/identity.ts';
 
 export type WhoText =
   | { readonly kind: 'name'; readonly name: string }
@@ -43,7 +43,13 @@ export function parseEdge(text: string): { from: WhoText; to: WhoText } | TextEr
   const arrow = text.indexOf('->');
   if (arrow < 0) {
     const many = text.indexOf('=>');
-    if (many >= 0) return { rule: 'syntax-error', what: '`=>` (any number of hops) is for invariants; a rule grants one hop', fix: 'write `->`', offset: many };
+    if (many >= 0)
+      return {
+        rule: 'syntax-error',
+        what: '`=>` (any number of hops) is for invariants; a rule grants one hop',
+        fix: 'write `->`',
+        offset: many,
+      };
     return { rule: 'syntax-error', what: `\`${text}\` is no rule: \`caller -> callee\` is wanted`, offset: 0 };
   }
   const left = text.slice(0, arrow).trim();
@@ -73,7 +79,9 @@ export function parseWho(text: string): WhoText | TextError {
       return NAME.test(rest) ? { kind: 'ns', name: rest } : wrong(`\`${rest}\` is no namespace`);
     case 'sa': {
       const [namespace = '', name = '', more] = rest.split('/');
-      return NAME.test(namespace) && NAME.test(name) && more === undefined ? { kind: 'sa', namespace, name } : wrong(`\`${text}\`: \`sa:NAMESPACE/NAME\` is wanted`);
+      return NAME.test(namespace) && NAME.test(name) && more === undefined
+        ? { kind: 'sa', namespace, name }
+        : wrong(`\`${text}\`: \`sa:NAMESPACE/NAME\` is wanted`);
     }
     case 'id':
       return parseSpiffeId(rest) === undefined ? wrong(`\`${rest}\` is no SPIFFE id`) : { kind: 'id', id: rest };
@@ -87,7 +95,8 @@ export function parseWho(text: string): WhoText | TextError {
 export function parseOperation(text: string): OpText | TextError {
   const words = [...text.matchAll(/\S+/g)].map((match) => ({ text: match[0], offset: match.index }));
   const first = words[0];
-  if (first === undefined) return { rule: 'syntax-error', what: 'an operation is empty', fix: 'write `any`, `tcp` or `METHOD /path`', offset: 0 };
+  if (first === undefined)
+    return { rule: 'syntax-error', what: 'an operation is empty', fix: 'write `any`, `tcp` or `METHOD /path`', offset: 0 };
   if (first.text === 'grpc') return later('`grpc` operations come in a later version', 'write `POST /Pkg.Svc/Method`', first.offset);
   if (first.text === 'any' || first.text === 'tcp') {
     const port = readPort(words.slice(1));
@@ -98,17 +107,32 @@ export function parseOperation(text: string): OpText | TextError {
   const bad = methods?.find((method) => !METHOD.test(method));
   if (bad !== undefined) {
     const upper = bad.toUpperCase();
-    return { rule: 'syntax-error', what: `\`${bad}\` is no HTTP method`, ...(METHOD.test(upper) && bad !== upper ? { fix: `write \`${upper}\`` } : { fix: 'write `any`, `tcp` or `METHOD /path`' }), offset: first.offset };
+    return {
+      rule: 'syntax-error',
+      what: `\`${bad}\` is no HTTP method`,
+      ...(METHOD.test(upper) && bad !== upper ? { fix: `write \`${upper}\`` } : { fix: 'write `any`, `tcp` or `METHOD /path`' }),
+      offset: first.offset,
+    };
   }
   const path = words[1];
   if (path === undefined || !path.text.startsWith('/')) {
-    return { rule: 'method-without-path', what: `\`${first.text}\` has no path`, fix: `write \`${first.text} /**\` for every path`, offset: path?.offset ?? first.offset };
+    return {
+      rule: 'method-without-path',
+      what: `\`${first.text}\` has no path`,
+      fix: `write \`${first.text} /**\` for every path`,
+      offset: path?.offset ?? first.offset,
+    };
   }
   const problem = pathProblem(path.text);
   if (problem !== undefined) return { rule: 'path-never-matches', what: `\`${path.text}\`: ${problem}`, offset: path.offset };
   const rest = words.slice(2);
   const condition = rest.findIndex((word) => word.text === 'if');
-  if (condition >= 0) return later('`if header` conditions come in a later version', 'remove the condition, or leave the rule out', rest[condition]?.offset ?? 0);
+  if (condition >= 0)
+    return later(
+      '`if header` conditions come in a later version',
+      'remove the condition, or leave the rule out',
+      rest[condition]?.offset ?? 0,
+    );
   const port = readPort(rest);
   if (isTextError(port)) return port;
   return { kind: 'http', ...(methods === undefined ? {} : { methods }), path: path.text, ...port };
@@ -152,7 +176,12 @@ function readPort(words: readonly { text: string; offset: number }[]): { port?: 
   const word = words[0];
   if (word === undefined) return {};
   if (words.length > 1 || !PORT.test(word.text)) {
-    return { rule: 'syntax-error', what: `\`${words.map((each) => each.text).join(' ')}\` is not understood here`, fix: 'only a port such as `:8080` or `:http` may follow', offset: word.offset };
+    return {
+      rule: 'syntax-error',
+      what: `\`${words.map((each) => each.text).join(' ')}\` is not understood here`,
+      fix: 'only a port such as `:8080` or `:http` may follow',
+      offset: word.offset,
+    };
   }
   return { port: word.text.slice(1) };
 }
@@ -163,11 +192,14 @@ function pathProblem(path: string): string | undefined {
   if (/[^\x21-\x7e]/.test(path)) return 'other characters than printable ASCII are written as `%XX`';
   if (/%(?![0-9A-F]{2})/.test(path) || /%(?:00|2F|5C)/.test(path)) return 'this escape never reaches a service';
   for (const match of path.matchAll(/%([0-9A-F]{2})/g)) {
-    if (/[A-Za-z0-9\-._~]/.test(String.fromCharCode(Number.parseInt(match[1] ?? '', 16)))) return `\`${match[0]}\` is decoded before matching, so this never matches`;
+    if (/[A-Za-z0-9\-._~]/.test(String.fromCharCode(Number.parseInt(match[1] ?? '', 16))))
+      return `\`${match[0]}\` is decoded before matching, so this never matches`;
   }
   const segments = path.slice(1).split('/');
-  if (segments.some((segment, i) => segment === '' && i < segments.length - 1)) return 'slashes are merged before matching, so this never matches';
-  if (segments.some((segment) => segment === '.' || segment === '..')) return 'dot segments are removed before matching, so this never matches';
+  if (segments.some((segment, i) => segment === '' && i < segments.length - 1))
+    return 'slashes are merged before matching, so this never matches';
+  if (segments.some((segment) => segment === '.' || segment === '..'))
+    return 'dot segments are removed before matching, so this never matches';
   if (segments.some((segment, i) => segment === '**' && i < segments.length - 1)) return '`**` stands only at the end';
   if (segments.some((segment) => segment.includes('*') && segment !== '*' && segment !== '**')) return '`*` stands for one whole segment';
   return undefined;

@@ -4,9 +4,16 @@ import type { LintRule } from '../lint.ts';
 
 export const anyUnreachable: LintRule = {
   id: 'any-unreachable',
-  summary: '`any` as a caller also admits callers without identity. Only the ingress takes those; everywhere else a proxy demands a certificate first, so `mesh` is what was meant.',
+  summary:
+    '`any` as a caller also admits callers without identity. Only the ingress takes those; everywhere else a proxy demands a certificate first, so `mesh` is what was meant.',
   run: ({ document }) =>
     document.allow
       .filter((rule) => rule.from.kind === 'any' && !(rule.to.kind === 'name' && rule.to.name === INGRESS))
-      .map((rule) => ({ rule: 'any-unreachable', severity: 'error' as const, what: '`any` as a caller also admits callers without identity, which only the ingress takes', fix: 'write `mesh` for every verified identity of this mesh', place: rule.fromPlace })),
+      .map((rule) => ({
+        rule: 'any-unreachable',
+        severity: 'error' as const,
+        what: '`any` as a caller also admits callers without identity, which only the ingress takes',
+        fix: 'write `mesh` for every verified identity of this mesh',
+        place: rule.fromPlace,
+      })),
 };

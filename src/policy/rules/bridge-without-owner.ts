@@ -7,5 +7,11 @@ export const bridgeWithoutOwner: LintRule = {
   run: ({ document }) =>
     document.services
       .filter((service) => service.bridge && service.owner === undefined)
-      .map((service) => ({ rule: 'bridge-without-owner', severity: 'warning' as const, what: `bridge \`${service.name}\` names no owner`, fix: `write \`owner:\` beside \`bridge: true\``, place: service.place })),
+      .map((service) => ({
+        rule: 'bridge-without-owner',
+        severity: 'warning' as const,
+        what: `bridge \`${service.name}\` names no owner`,
+        fix: `write \`owner:\` beside \`bridge: true\``,
+        place: service.place,
+      })),
 };

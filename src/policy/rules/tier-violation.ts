@@ -6,7 +6,8 @@ import type { WhoText } from '../reader/rule-text.ts';
 
 export const tierViolation: LintRule = {
   id: 'tier-violation',
-  summary: "An allow rule lets a less trusted tier call a more trusted one below its `acceptsFrom`, with no bridge at either end. The proxy refuses such calls whatever the rule says; the rule shows that somebody expects otherwise.",
+  summary:
+    'An allow rule lets a less trusted tier call a more trusted one below its `acceptsFrom`, with no bridge at either end. The proxy refuses such calls whatever the rule says; the rule shows that somebody expects otherwise.',
   run: (input) => {
     const { document, names } = input;
     if (document.tiers.length === 0) return [];
@@ -18,7 +19,9 @@ export const tierViolation: LintRule = {
         const tier = document.tiers[calleeRank];
         if (tier === undefined) continue;
         const floor = tier.acceptsFrom === undefined ? calleeRank : (names.tiers.get(tier.acceptsFrom) ?? calleeRank);
-        const below = servicesOf(rule.from, input).filter((caller) => !caller.bridge && caller.name !== callee.name && rankOf(caller, input) < floor);
+        const below = servicesOf(rule.from, input).filter(
+          (caller) => !caller.bridge && caller.name !== callee.name && rankOf(caller, input) < floor,
+        );
         if (below.length === 0) continue;
         const wide = rule.from.kind !== 'name' || rule.to.kind !== 'name';
         findings.push({
@@ -52,12 +55,20 @@ function servicesOf(who: WhoText, input: LintInput): NamedService[] {
       return all.filter((service) => service.namespace === who.namespace && service.service === who.name);
     case 'tier': {
       const rank = input.names.tiers.get(who.name) ?? -1;
-      return all.filter((service) => (who.compare === '=' ? rankOf(service, input) === rank : who.compare === '<' ? rankOf(service, input) < rank : rankOf(service, input) >= rank));
+      return all.filter((service) =>
+        who.compare === '='
+          ? rankOf(service, input) === rank
+          : who.compare === '<'
+            ? rankOf(service, input) < rank
+            : rankOf(service, input) >= rank,
+      );
     }
     case 'name': {
       const service = input.names.services.get(who.name);
       if (service !== undefined) return [service];
-      return (input.names.groups.get(who.name)?.members ?? []).flatMap((member) => (member.who.kind === 'name' && input.names.groups.has(member.who.name) ? [] : servicesOf(member.who, input)));
+      return (input.names.groups.get(who.name)?.members ?? []).flatMap((member) =>
+        member.who.kind === 'name' && input.names.groups.has(member.who.name) ? [] : servicesOf(member.who, input),
+      );
     }
     case 'id':
       return all.filter((service) => who.id.endsWith(`/ns/${service.namespace}/sa/${service.service}`));

@@ -14,14 +14,22 @@ export const unknownService: LintRule = {
     const check = (who: WhoText, place: Place, inGroup: boolean): void => {
       if (who.kind !== 'name' || names.services.has(who.name)) return;
       if (names.groups.has(who.name)) {
-        if (inGroup) findings.push({ rule: 'unknown-service', severity: 'error', what: `group \`${who.name}\` stands inside a group: groups hold services and identities`, place });
+        if (inGroup)
+          findings.push({
+            rule: 'unknown-service',
+            severity: 'error',
+            what: `group \`${who.name}\` stands inside a group: groups hold services and identities`,
+            place,
+          });
         return;
       }
       findings.push({
         rule: 'unknown-service',
         severity: 'error',
         what: `no service or group is called \`${who.name}\`${didYouMean(who.name, known)}`,
-        fix: names.hasMesh ? 'declare it in the mesh file or under `services:`' : 'declare it under `services:`, or name the mesh file with `--mesh`',
+        fix: names.hasMesh
+          ? 'declare it in the mesh file or under `services:`'
+          : 'declare it under `services:`, or name the mesh file with `--mesh`',
         place,
       });
     };

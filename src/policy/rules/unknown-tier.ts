@@ -11,13 +11,20 @@ export const unknownTier: LintRule = {
     const findings: Finding[] = [];
     const check = (tier: string | undefined, place: Place | undefined): void => {
       if (tier === undefined || names.tiers.has(tier)) return;
-      findings.push({ rule: 'unknown-tier', severity: 'error', what: `no tier is called \`${tier}\`${didYouMean(tier, names.tiers.keys())}`, fix: 'list it under `tiers:`, least trusted first', ...(place === undefined ? {} : { place }) });
+      findings.push({
+        rule: 'unknown-tier',
+        severity: 'error',
+        what: `no tier is called \`${tier}\`${didYouMean(tier, names.tiers.keys())}`,
+        fix: 'list it under `tiers:`, least trusted first',
+        ...(place === undefined ? {} : { place }),
+      });
     };
     for (const service of document.services) check(service.tier, service.tierPlace);
     if (document.tiers.length > 0) for (const service of Object.values(mesh?.services ?? {})) check(service.tier, undefined);
     for (const tier of document.tiers) {
       check(tier.acceptsFrom, tier.place);
-      if (document.tiers.find((each) => each.name === tier.name) !== tier) findings.push({ rule: 'unknown-tier', severity: 'error', what: `tier \`${tier.name}\` is listed twice`, place: tier.place });
+      if (document.tiers.find((each) => each.name === tier.name) !== tier)
+        findings.push({ rule: 'unknown-tier', severity: 'error', what: `tier \`${tier.name}\` is listed twice`, place: tier.place });
     }
     for (const rule of [...document.allow, ...document.deny]) {
       if (rule.from.kind === 'tier') check(rule.from.name, rule.fromPlace);

@@ -3,11 +3,18 @@ import type { LintRule } from '../lint.ts';
 
 export const unlabelledService: LintRule = {
   id: 'unlabelled-service',
-  summary: 'The policy has tiers and the service has none: it counts as the least trusted, as caller and as callee, so anything in the mesh that a rule names may call it.',
+  summary:
+    'The policy has tiers and the service has none: it counts as the least trusted, as caller and as callee, so anything in the mesh that a rule names may call it.',
   run: ({ document, names }) => {
     if (document.tiers.length === 0) return [];
     return [...names.services.values()]
       .filter((service) => service.tier === undefined && (service.inMesh || service.place !== undefined))
-      .map((service) => ({ rule: 'unlabelled-service', severity: 'warning' as const, what: `service \`${service.name}\` has no tier and counts as \`${document.tiers[0]?.name}\``, fix: `write \`${service.name}: {tier: …}\` under \`services:\``, ...(service.place === undefined ? {} : { place: service.place }) }));
+      .map((service) => ({
+        rule: 'unlabelled-service',
+        severity: 'warning' as const,
+        what: `service \`${service.name}\` has no tier and counts as \`${document.tiers[0]?.name}\``,
+        fix: `write \`${service.name}: {tier: …}\` under \`services:\``,
+        ...(service.place === undefined ? {} : { place: service.place }),
+      }));
   },
 };

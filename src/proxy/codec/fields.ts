@@ -28,9 +28,27 @@ function listOf(value: string): string[] {
 }
 
 // RFC 9110 section 7.6.1 and RFC 9112 section 9: these speak of one connection only.
-const HOP_BY_HOP = new Set(['connection', 'keep-alive', 'proxy-connection', 'proxy-authenticate', 'proxy-authorization', 'te', 'transfer-encoding', 'upgrade']);
+const HOP_BY_HOP = new Set([
+  'connection',
+  'keep-alive',
+  'proxy-connection',
+  'proxy-authenticate',
+  'proxy-authorization',
+  'te',
+  'transfer-encoding',
+  'upgrade',
+]);
 // Fields that a peer must not be able to remove by naming them in `connection`.
-const NEVER_NOMINATED = new Set(['host', 'content-length', 'x-forwarded-client-cert', 'x-request-id', 'traceparent', 'tracestate', 'authorization', 'cookie']);
+const NEVER_NOMINATED = new Set([
+  'host',
+  'content-length',
+  'x-forwarded-client-cert',
+  'x-request-id',
+  'traceparent',
+  'tracestate',
+  'authorization',
+  'cookie',
+]);
 /** Fields of ours: only a proxy sets them. */
 const OWN_PREFIX = 'x-meshctl-';
 

@@ -4,11 +4,12 @@
 //   hello(svid)  ─► challenge ─► proof ─► snapshot …   after an outage: nothing is lost but what was in flight
 //
 // Traffic never depends on it: what was received stays in force, and everything upwards is bounded.
-import { performance } from 'node:perf_hooks';
+
 import { createConnection, type Socket } from 'node:net';
+import { performance } from 'node:perf_hooks';
 import { Backoff } from '../../base/backoff.ts';
-import { encodeFrame, FrameDecoder } from '../../base/frames.ts';
 import { Fault, messageOf } from '../../base/fault.ts';
+import { encodeFrame, FrameDecoder } from '../../base/frames.ts';
 import { type FromProxy, PROTOCOL, type ToProxy } from '../../mesh/messages.ts';
 import type { Runtime } from '../runtime.ts';
 import { buildTables } from '../tables.ts';
@@ -53,7 +54,10 @@ export class Feed {
 
   start(): void {
     this.#connect();
-    this.#timers.push(setInterval(() => this.#sendMetrics(), METRICS_EVERY_MS), setInterval(() => this.#sendSpans(), SPANS_EVERY_MS));
+    this.#timers.push(
+      setInterval(() => this.#sendMetrics(), METRICS_EVERY_MS),
+      setInterval(() => this.#sendSpans(), SPANS_EVERY_MS),
+    );
   }
 
   /** Sends what is left and closes. */
@@ -184,7 +188,8 @@ export class Feed {
     // Looked at again at least every 10 s by the wall clock: a suspended machine does not sleep through it.
     const wait = Math.min(10_000, Math.max(MIN_RENEWAL_GAP_MS / 4, current.renewAtMs - Date.now()));
     this.#renewal = setTimeout(() => {
-      if (Date.now() >= current.renewAtMs && Date.now() - this.#lastRequestMs >= MIN_RENEWAL_GAP_MS && this.#accepted) this.#requestCertificate();
+      if (Date.now() >= current.renewAtMs && Date.now() - this.#lastRequestMs >= MIN_RENEWAL_GAP_MS && this.#accepted)
+        this.#requestCertificate();
       this.#scheduleRenewal();
     }, wait);
   }
@@ -203,7 +208,12 @@ export class Feed {
       kind: 'metrics',
       at: Date.now(),
       series: recorder.series(),
-      gauges: { inFlight: recorder.inFlight, openConnections: recorder.openConnections, eventLoopUtilization: Math.round(loop.utilization * 1000) / 1000, identityExpired: recorder.identityExpired },
+      gauges: {
+        inFlight: recorder.inFlight,
+        openConnections: recorder.openConnections,
+        eventLoopUtilization: Math.round(loop.utilization * 1000) / 1000,
+        identityExpired: recorder.identityExpired,
+      },
     });
     const dropped = recorder.takeDropped();
     if (dropped > 0) this.#send({ kind: 'dropped', what: 'spans', count: dropped });

@@ -24,18 +24,31 @@ export type ConnectResult = Connected | { readonly refusal: Refusal; readonly wh
 
 /** Never throws; gives the refusal that the caller of the proxy gets. */
 export function connect(destination: Destination, credentials: Credentials, alpn: string | undefined): Promise<ConnectResult> {
-  return destination.spiffeId === undefined ? connectPlain(destination) : connectMutual(destination, destination.spiffeId, credentials, alpn);
+  return destination.spiffeId === undefined
+    ? connectPlain(destination)
+    : connectMutual(destination, destination.spiffeId, credentials, alpn);
 }
 
 function connectPlain(destination: Destination): Promise<ConnectResult> {
   const socket = connectTcp({ host: destination.host, port: destination.port, noDelay: true, allowHalfOpen: true });
-  return settle(socket, 'connect', () => ({ socket, retireAtMs: Number.POSITIVE_INFINITY, expiresAtMs: Number.POSITIVE_INFINITY, generation: 0 }));
+  return settle(socket, 'connect', () => ({
+    socket,
+    retireAtMs: Number.POSITIVE_INFINITY,
+    expiresAtMs: Number.POSITIVE_INFINITY,
+    generation: 0,
+  }));
 }
 
-function connectMutual(destination: Destination, expected: string, credentials: Credentials, alpn: string | undefined): Promise<ConnectResult> {
+function connectMutual(
+  destination: Destination,
+  expected: string,
+  credentials: Credentials,
+  alpn: string | undefined,
+): Promise<ConnectResult> {
   const own = credentials.current;
   const now = Date.now();
-  if (own === undefined || own.notAfterMs <= now) return Promise.resolve({ refusal: 'identity_expired', why: 'this proxy has no valid certificate' });
+  if (own === undefined || own.notAfterMs <= now)
+    return Promise.resolve({ refusal: 'identity_expired', why: 'this proxy has no valid certificate' });
   const options: ConnectionOptions & { allowHalfOpen: boolean } = {
     host: destination.host,
     port: destination.port,
@@ -51,7 +64,8 @@ function connectMutual(destination: Destination, expected: string, credentials: 
   return settle(socket, 'secureConnect', () => {
     const peer = readPeer(socket.getPeerX509Certificate());
     if ('refused' in peer) return { refusal: 'identity_mismatch', why: peer.refused };
-    if (printSpiffeId(peer.id) !== expected) return { refusal: 'identity_mismatch', why: `expected ${expected}, the other end is ${printSpiffeId(peer.id)}` };
+    if (printSpiffeId(peer.id) !== expected)
+      return { refusal: 'identity_mismatch', why: `expected ${expected}, the other end is ${printSpiffeId(peer.id)}` };
     const expiresAtMs = Math.min(peer.notAfterMs, own.notAfterMs);
     // The last tenth of what is left, between 0.5 s and 30 s, is kept free for requests that are under way.
     const margin = Math.min(30_000, Math.max(500, (expiresAtMs - now) / 10));
@@ -70,7 +84,10 @@ function settle(socket: Socket, event: 'connect' | 'secureConnect', accept: () =
     };
     const onError = (error: Error): void => finish(refusalFor(error));
     const onClose = (): void => finish({ refusal: 'upstream_refused', why: 'the connection was closed during the handshake' });
-    const timer = setTimeout(() => finish({ refusal: 'timeout', why: `no connection within ${CONNECT_TIMEOUT_MS} ms` }), CONNECT_TIMEOUT_MS);
+    const timer = setTimeout(
+      () => finish({ refusal: 'timeout', why: `no connection within ${CONNECT_TIMEOUT_MS} ms` }),
+      CONNECT_TIMEOUT_MS,
+    );
     // Whoever takes the socket over adds its own; until then an error must not end the process.
     socket.on('error', () => undefined);
     socket.once('error', onError);

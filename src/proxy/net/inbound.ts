@@ -54,12 +54,19 @@ export function createInbound(runtime: Runtime, listener: InboundListener): List
       void serveTcp(runtime, listener, peer, socket);
       return;
     }
-    const connection = new HttpConnection(runtime, { listener: { kind: 'inbound', portName: listener.portName, appPort: listener.appPort }, peer }, socket);
+    const connection = new HttpConnection(
+      runtime,
+      { listener: { kind: 'inbound', portName: listener.portName, appPort: listener.appPort }, peer },
+      socket,
+    );
     connections.add(connection);
-    const cut = setTimeout(() => {
-      if (!connection.isIdle) runtime.recorder.identityExpired++;
-      connection.close();
-    }, Math.min(MAX_TIMER_MS, Math.max(0, expiry(runtime, peer) - Date.now())));
+    const cut = setTimeout(
+      () => {
+        if (!connection.isIdle) runtime.recorder.identityExpired++;
+        connection.close();
+      },
+      Math.min(MAX_TIMER_MS, Math.max(0, expiry(runtime, peer) - Date.now())),
+    );
     socket.once('close', () => {
       clearTimeout(cut);
       connections.delete(connection);
@@ -88,7 +95,10 @@ async function serveTcp(runtime: Runtime, listener: InboundListener, peer: Verif
   recorder.inFlight++;
   const caller = printSpiffeId(peer.id);
   const port = { name: listener.portName, number: listener.appPort };
-  const judged = tables === undefined ? undefined : authorize(tables, { caller: peer.id, port, http: undefined }, { kind: 'app', port: listener.appPort });
+  const judged =
+    tables === undefined
+      ? undefined
+      : authorize(tables, { caller: peer.id, port, http: undefined }, { kind: 'app', port: listener.appPort });
   const finish = (outcome: string, received: number, sent: number): void => {
     recorder.inFlight--;
     const durationMs = nowMs() - startMs;
@@ -127,7 +137,8 @@ async function serveTcp(runtime: Runtime, listener: InboundListener, peer: Verif
     return;
   }
   const destination = pick(permit, runtime.pool.inFlight, new Set());
-  const result = destination === undefined ? ({ refusal: 'no_endpoint', why: '' } as const) : await connect(destination, runtime.credentials, undefined);
+  const result =
+    destination === undefined ? ({ refusal: 'no_endpoint', why: '' } as const) : await connect(destination, runtime.credentials, undefined);
   if ('refusal' in result || socket.destroyed) {
     if (!('refusal' in result)) result.socket.destroy();
     socket.destroy();

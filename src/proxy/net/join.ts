@@ -8,7 +8,12 @@ const MAX_TIMER_MS = 2 ** 31 - 1;
  * Both sockets are closed when either fails, or at `expiresAtMs` (epoch milliseconds).
  * `onDone` is called once with the bytes that went from `a` to `b` and back.
  */
-export function joinSockets(a: Socket, b: Socket, expiresAtMs: number, onDone: (aToB: number, bToA: number, expired: boolean) => void): void {
+export function joinSockets(
+  a: Socket,
+  b: Socket,
+  expiresAtMs: number,
+  onDone: (aToB: number, bToA: number, expired: boolean) => void,
+): void {
   const counts = [0, 0];
   let done = false;
   let expired = false;

@@ -66,7 +66,12 @@ export function bind(server: Server, port: number, purpose: string): Promise<num
     server.once('error', (error) => {
       const inUse = codeOf(error) === 'EADDRINUSE';
       const message = inUse ? `port ${port} (${purpose}) is in use` : `cannot listen on port ${port} (${purpose}): ${messageOf(error)}`;
-      reject(new Fault(inUse ? 'PORT_IN_USE' : 'PORT_UNUSABLE', 'conflict', message, { cause: error, hint: 'choose another port in the mesh file, or `port: 0` for any free one' }));
+      reject(
+        new Fault(inUse ? 'PORT_IN_USE' : 'PORT_UNUSABLE', 'conflict', message, {
+          cause: error,
+          hint: 'choose another port in the mesh file, or `port: 0` for any free one',
+        }),
+      );
     });
     server.listen({ host: '127.0.0.1', port, backlog: 1024 }, () => {
       const address = server.address();

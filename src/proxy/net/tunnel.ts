@@ -47,7 +47,10 @@ export async function openTunnel(runtime: Runtime, upstream: Upstream, socket: S
   const tried = new Set<string>();
   for (;;) {
     const destination = pick(permitOutbound(upstream), runtime.pool.inFlight, tried);
-    const result = destination === undefined ? ({ refusal: 'no_endpoint', why: '' } as const) : await connect(destination, runtime.credentials, undefined);
+    const result =
+      destination === undefined
+        ? ({ refusal: 'no_endpoint', why: '' } as const)
+        : await connect(destination, runtime.credentials, undefined);
     if ('refusal' in result) {
       if (destination !== undefined) tried.add(destination.key);
       if (tried.size < upstream.endpoints.length) continue;

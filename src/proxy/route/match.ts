@@ -26,7 +26,14 @@ export interface Route {
 const AUTHORITY = /^[A-Za-z0-9._~-]+(?::[0-9]{1,5})?$|^\[[0-9A-Fa-f:.]+\](?::[0-9]{1,5})?$/;
 const ABSOLUTE = /^http:\/\/([^/?#]*)(.*)$/i;
 
-export function match(listener: Listener, tables: Tables, method: string, target: string, minor: 0 | 1, fields: Fields): Route | RefusalDetails {
+export function match(
+  listener: Listener,
+  tables: Tables,
+  method: string,
+  target: string,
+  minor: 0 | 1,
+  fields: Fields,
+): Route | RefusalDetails {
   const hosts = fieldsOf(fields, 'host');
   if (hosts.length > 1 || (hosts.length === 0 && minor === 1)) return refuse('bad_request', 'exactly one Host is wanted');
   let authority = hosts[0] ?? '';
@@ -50,7 +57,8 @@ export function match(listener: Listener, tables: Tables, method: string, target
 export function matchTunnel(tables: Tables, target: string): Upstream | RefusalDetails {
   const upstream = byAuthority(tables, target);
   if (upstream === undefined) return refuse('no_route', `CONNECT reaches TCP services of the mesh only, and \`${target}\` is none`, 502);
-  if (upstream.protocol !== 'tcp') return refuse('no_route', `\`${target}\` speaks HTTP: send the request to http://${upstream.service}/ through this proxy`, 502);
+  if (upstream.protocol !== 'tcp')
+    return refuse('no_route', `\`${target}\` speaks HTTP: send the request to http://${upstream.service}/ through this proxy`, 502);
   return upstream;
 }
 
@@ -62,8 +70,14 @@ function findUpstream(listener: Listener, tables: Tables, authority: string, pat
       return tables.upstreams.get(listener.service) ?? refuse('no_route', `the mesh has no service \`${listener.service}\``, 502);
     case 'forward': {
       const found = byAuthority(tables, authority);
-      if (found === undefined) return refuse('no_route', `the mesh has no service \`${authority}\`; hosts outside it are not reachable through this proxy unless the mesh file lists them under \`external:\``, 502);
-      if (found.protocol === 'tcp') return refuse('no_route', `\`${authority}\` speaks TCP: use CONNECT, or its host and port from the environment`, 502);
+      if (found === undefined)
+        return refuse(
+          'no_route',
+          `the mesh has no service \`${authority}\`; hosts outside it are not reachable through this proxy unless the mesh file lists them under \`external:\``,
+          502,
+        );
+      if (found.protocol === 'tcp')
+        return refuse('no_route', `\`${authority}\` speaks TCP: use CONNECT, or its host and port from the environment`, 502);
       return found;
     }
     case 'ingress': {

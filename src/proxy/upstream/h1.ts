@@ -163,7 +163,9 @@ class H1Stream implements UpstreamStream {
       this.events.onInterim(head);
       return;
     }
-    this.#keepAlive = framing.kind !== 'until-close' && (head.minor === 1 ? !hasToken(head.fields, 'connection', 'close') : hasToken(head.fields, 'connection', 'keep-alive'));
+    this.#keepAlive =
+      framing.kind !== 'until-close' &&
+      (head.minor === 1 ? !hasToken(head.fields, 'connection', 'close') : hasToken(head.fields, 'connection', 'keep-alive'));
     this.events.onHead(head, framing);
   }
 

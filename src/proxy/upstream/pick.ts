@@ -12,9 +12,15 @@ export interface Destination {
 }
 
 /** Undefined when the target has no endpoint (that is not in `tried`, unless all are). */
-export function pick(permit: Permit, inFlight: (key: string) => number, tried: ReadonlySet<string>, random: () => number = Math.random): Destination | undefined {
+export function pick(
+  permit: Permit,
+  inFlight: (key: string) => number,
+  tried: ReadonlySet<string>,
+  random: () => number = Math.random,
+): Destination | undefined {
   const { target } = permit;
-  if (target.kind === 'app') return { key: `app:${target.port}`, host: '127.0.0.1', port: target.port, instance: undefined, spiffeId: undefined };
+  if (target.kind === 'app')
+    return { key: `app:${target.port}`, host: '127.0.0.1', port: target.port, instance: undefined, spiffeId: undefined };
   const { upstream } = target;
   const all: Destination[] = upstream.endpoints.map((endpoint) => ({
     key: `${endpoint.host}:${endpoint.port}`,

@@ -37,7 +37,10 @@ export class Pool {
   prune(isKnown: (key: string) => boolean): void {
     const generation = this.#credentials.current?.generation;
     for (const [key, connections] of this.#idle) {
-      const stale = connections.filter(({ connected }) => (connected.generation !== 0 && connected.generation !== generation) || (!key.startsWith('app:') && !isKnown(key)));
+      const stale = connections.filter(
+        ({ connected }) =>
+          (connected.generation !== 0 && connected.generation !== generation) || (!key.startsWith('app:') && !isKnown(key)),
+      );
       for (const connection of stale) connection.close();
     }
   }

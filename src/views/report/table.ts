@@ -22,5 +22,7 @@ export function renderFindings(findings: readonly Finding[]): string {
 export function summarize(findings: readonly Finding[]): string {
   const count = (severity: Finding['severity']): number => findings.filter((finding) => finding.severity === severity).length;
   const part = (n: number, word: string): string => `${n} ${word}${n === 1 ? '' : 's'}`;
-  return [part(count('error'), 'error'), part(count('warning'), 'warning'), ...(count('info') > 0 ? [`${count('info')} info`] : [])].join(', ');
+  return [part(count('error'), 'error'), part(count('warning'), 'warning'), ...(count('info') > 0 ? [`${count('info')} info`] : [])].join(
+    ', ',
+  );
 }

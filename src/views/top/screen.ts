@@ -83,7 +83,11 @@ function Top({ title, intervalMs, read }: TopOptions): ReactElement {
     h(Box, { flexGrow: 1 }),
     problem === undefined ? null : h(Text, { color: 'red', wrap: 'truncate' }, `× ${printable(problem)}`),
     h(Text, { dimColor: true, wrap: 'truncate' }, stat === undefined ? 'waiting for the first reading' : completenessLine(stat)),
-    h(Text, { dimColor: true, wrap: 'truncate' }, `q quit   p pause   ↑↓ scroll${last > 0 ? `   ${offset + 1}-${offset + shown.length} of ${rows.length}` : ''}`),
+    h(
+      Text,
+      { dimColor: true, wrap: 'truncate' },
+      `q quit   p pause   ↑↓ scroll${last > 0 ? `   ${offset + 1}-${offset + shown.length} of ${rows.length}` : ''}`,
+    ),
   );
 }
 
@@ -102,16 +106,33 @@ function Row({ cells, widths }: RowProps): ReactElement {
       const width = widths[i] ?? 0;
       const text = GOLDEN_COLUMNS[i]?.align === 'right' ? cell.text.padStart(width) : cell.text.padEnd(width);
       const color = COLOR[cell.meaning];
-      return h(Text, { key: GOLDEN_COLUMNS[i]?.name ?? i, bold: cell.meaning === 'strong', dimColor: cell.meaning === 'dim', ...(color === undefined ? {} : { color }) }, printable(text) + ' '.repeat(GAP));
+      return h(
+        Text,
+        {
+          key: GOLDEN_COLUMNS[i]?.name ?? i,
+          bold: cell.meaning === 'strong',
+          dimColor: cell.meaning === 'dim',
+          ...(color === undefined ? {} : { color }),
+        },
+        printable(text) + ' '.repeat(GAP),
+      );
     }),
   );
 }
 
-function useSize(): { columns: number; rows: number } {
-  const read = (): { columns: number; rows: number } => ({ columns: process.stdout.columns ?? 80, rows: process.stdout.rows ?? 24 });
-  const [size, setSize] = useState(read);
+interface Size {
+  readonly columns: number;
+  readonly rows: number;
+}
+
+function terminalSize(): Size {
+  return { columns: process.stdout.columns ?? 80, rows: process.stdout.rows ?? 24 };
+}
+
+function useSize(): Size {
+  const [size, setSize] = useState(terminalSize);
   useEffect(() => {
-    const resize = (): void => setSize(read());
+    const resize = (): void => setSize(terminalSize());
     process.stdout.on('resize', resize);
     return () => {
       process.stdout.off('resize', resize);

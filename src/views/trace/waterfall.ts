@@ -22,7 +22,9 @@ export function renderWaterfall(trace: Trace, columns: number): string {
   trace.hops.forEach((hop, i) => {
     const name = (names[i] ?? '').padEnd(nameWidth);
     const call = (calls[i] ?? '').padEnd(callWidth);
-    lines.push(`${printable(name)}  ${printable(call)}  ${bar(hop, trace.durationMs, barWidth)} ${printDuration(hop.durationMs).padStart(6)}  ${outcome(hop)}`.trimEnd());
+    lines.push(
+      `${printable(name)}  ${printable(call)}  ${bar(hop, trace.durationMs, barWidth)} ${printDuration(hop.durationMs).padStart(6)}  ${outcome(hop)}`.trimEnd(),
+    );
     lines.push(paint('dim', `${' '.repeat(2 * hop.depth)}    ${printable(verdictLine(hop))}`));
   });
   return `${lines.join('\n')}\n`;

@@ -2,7 +2,11 @@
 import { type Fields, fieldsOf } from '../fields.ts';
 import type { HeadError, RequestHead, ResponseHead } from './head.ts';
 
-export type Framing = { readonly kind: 'none' } | { readonly kind: 'length'; readonly length: number } | { readonly kind: 'chunked' } | { readonly kind: 'until-close' };
+export type Framing =
+  | { readonly kind: 'none' }
+  | { readonly kind: 'length'; readonly length: number }
+  | { readonly kind: 'chunked' }
+  | { readonly kind: 'until-close' };
 
 const NONE: Framing = { kind: 'none' };
 

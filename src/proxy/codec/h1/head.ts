@@ -50,7 +50,9 @@ export function parseRequestHead(text: string): RequestHead | HeadError {
   if (!TOKEN.test(method)) return bad('the method is no token');
   if (!TARGET.test(target)) return bad('a blank or control character in the request target');
   if (version !== 'HTTP/1.1' && version !== 'HTTP/1.0') {
-    return VERSION.test(version) ? { status: 505, why: 'only HTTP/1.0 and HTTP/1.1 are spoken here' } : bad('the version is no HTTP version');
+    return VERSION.test(version)
+      ? { status: 505, why: 'only HTTP/1.0 and HTTP/1.1 are spoken here' }
+      : bad('the version is no HTTP version');
   }
   const fields = parseFields(text, end);
   if ('why' in fields) return fields;

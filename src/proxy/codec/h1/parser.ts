@@ -8,7 +8,15 @@
 import type { Fields } from '../fields.ts';
 import { MAX_CHUNK_HEAD_BYTES, MAX_HEAD_BYTES, MAX_TRAILER_BYTES } from '../limits.ts';
 import { type Framing, frameRequest, frameResponse } from './framing.ts';
-import { type HeadError, isHeadError, parseField, parseRequestHead, parseResponseHead, type RequestHead, type ResponseHead } from './head.ts';
+import {
+  type HeadError,
+  isHeadError,
+  parseField,
+  parseRequestHead,
+  parseResponseHead,
+  type RequestHead,
+  type ResponseHead,
+} from './head.ts';
 
 export interface MessageEvents<Head> {
   onHead(head: Head, framing: Framing): void;
@@ -145,7 +153,13 @@ abstract class Parser<Head> {
     this.#trailerBytes = 0;
     if (framing.kind === 'length') this.#remaining = framing.length;
     const empty = framing.kind === 'none' || (framing.kind === 'length' && framing.length === 0);
-    this.#state = empty ? STATE.done : framing.kind === 'length' ? STATE.length : framing.kind === 'chunked' ? STATE.chunkHead : STATE.untilClose;
+    this.#state = empty
+      ? STATE.done
+      : framing.kind === 'length'
+        ? STATE.length
+        : framing.kind === 'chunked'
+          ? STATE.chunkHead
+          : STATE.untilClose;
     this.events.onHead(head as Head, framing);
     if (empty) this.events.onEnd([]);
     return true;
