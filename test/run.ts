@@ -21,7 +21,7 @@ let passed = 0;
 let failed = 0;
 let skipped = 0;
 const failures: string[] = [];
-const stream = run({ files, concurrency: 2, timeout: 120_000, execArgv: ['--disable-warning=ExperimentalWarning'] });
+const stream = run({ files, concurrency: 2, timeout: 60_000, forceExit: true, execArgv: ['--disable-warning=ExperimentalWarning'] });
 stream.on('test:pass', (event) => {
   if (event.details.type === 'suite') return;
   if (event.skip !== undefined && event.skip !== false) skipped++;

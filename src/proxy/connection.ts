@@ -9,7 +9,7 @@ import { chunkHead, encodeResponseHead, lastChunk } from './codec/h1/encode.ts';
 import type { Framing } from './codec/h1/framing.ts';
 import type { HeadError, RequestHead, ResponseHead } from './codec/h1/head.ts';
 import { RequestParser } from './codec/h1/parser.ts';
-import { HEAD_TIMEOUT_MS, IDLE_TIMEOUT_MS } from './codec/limits.ts';
+import { HEAD_TIMEOUT_MS, IDLE_TIMEOUT_MS, LINGER_MS } from './codec/limits.ts';
 import { type Downstream, Exchange } from './exchange.ts';
 import { openTunnel } from './net/tunnel.ts';
 import { answerFor } from './rescue.ts';
@@ -52,6 +52,11 @@ export class HttpConnection implements Downstream {
     });
     socket.setNoDelay(true);
     socket.on('data', (bytes: Buffer) => this.#onData(bytes));
+    // Idle for too long, or lingering after the last answer.
+    socket.on('timeout', () => {
+      if (this.#closed) socket.destroy();
+      else if (this.isIdle) this.close();
+    });
     socket.on('drain', () => this.#exchange?.onDownstreamDrain());
     socket.on('end', () => this.#onEnd());
     socket.on('error', () => this.close());
@@ -178,7 +183,7 @@ export class HttpConnection implements Downstream {
     this.#socket.removeAllListeners('data');
     this.#socket.on('data', () => undefined);
     this.#socket.resume();
-    this.#socket.setTimeout(1000, () => this.#socket.destroy());
+    this.#socket.setTimeout(LINGER_MS);
     this.#socket.once('end', () => this.#socket.destroy());
     this.#socket.end();
   }
@@ -240,8 +245,6 @@ export class HttpConnection implements Downstream {
   }
 
   #armIdle(): void {
-    this.#socket.setTimeout(IDLE_TIMEOUT_MS, () => {
-      if (this.isIdle) this.close();
-    });
+    this.#socket.setTimeout(IDLE_TIMEOUT_MS);
   }
 }

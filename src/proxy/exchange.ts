@@ -290,11 +290,12 @@ export class Exchange {
   }
 
   #answerFields(head: ResponseHead): Fields {
-    const fields = withoutHopByHop(head.fields);
-    if (this.#origin.listener.kind === 'ingress') return setField(fields, 'x-request-id', this.#tracing?.requestId);
-    // What the callee's proxy says of its own refusal is for the application, and for the caller's metrics.
-    const refusal = this.#origin.listener.kind === 'inbound' ? undefined : fieldOf(head.fields, REFUSAL_HEADER);
-    return refusal === undefined ? fields : [...fields, 'x-meshctl-refusal', refusal];
+    const { kind } = this.#origin.listener;
+    let fields = withoutHopByHop(head.fields);
+    // Why the callee's proxy refused goes on to the caller; an application cannot say such a thing.
+    const refusal = kind === 'inbound' ? undefined : fieldOf(head.fields, REFUSAL_HEADER);
+    if (refusal !== undefined) fields = [...fields, REFUSAL_HEADER, refusal];
+    return kind === 'ingress' ? setField(fields, 'x-request-id', this.#tracing?.requestId) : fields;
   }
 
   /** The CLIENT span of one attempt towards a service, and its count. */

@@ -2,7 +2,11 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { decode, parseYaml, z } from '../../src/base/decode.ts';
 
-const SCHEMA = z.strictObject({ name: z.string(), limits: z.strictObject({ timeout: z.number() }).optional(), list: z.array(z.string()).default([]) });
+const SCHEMA = z.strictObject({
+  name: z.string(),
+  limits: z.strictObject({ timeout: z.number() }).optional(),
+  list: z.array(z.string()).default([]),
+});
 
 function findingsOf(text: string): string[] {
   const { documents, findings } = parseYaml('f.yaml', text);
@@ -17,7 +21,9 @@ test('gives the value of a document that fits', () => {
 });
 
 test('names the place of an unknown key and the nearest known one', () => {
-  assert.deepEqual(findingsOf('name: a\nlimits:\n  timeuot: 3\n  timeout: 3\n'), ['3:3 unknown-key unknown key `timeuot` in `limits` (did you mean `timeout`?)']);
+  assert.deepEqual(findingsOf('name: a\nlimits:\n  timeuot: 3\n  timeout: 3\n'), [
+    '3:3 unknown-key unknown key `timeuot` in `limits` (did you mean `timeout`?)',
+  ]);
 });
 
 test('collects every finding in one run', () => {
@@ -31,7 +37,10 @@ test('reports a syntax error with line and column', () => {
 
 for (const [title, text] of [
   ['a duplicate key', 'name: a\nname: b\n'],
-  ['an alias bomb', `a: &a [x,x,x,x,x,x,x,x,x,x]\n${Array.from({ length: 8 }, (_, i) => `${'bcdefghi'[i]}: &${'bcdefghi'[i]} [${Array(10).fill(`*${'abcdefgh'[i]}`).join(',')}]`).join('\n')}\nname: a\n`],
+  [
+    'an alias bomb',
+    `a: &a [x,x,x,x,x,x,x,x,x,x]\n${Array.from({ length: 8 }, (_, i) => `${'bcdefghi'[i]}: &${'bcdefghi'[i]} [${Array(10).fill(`*${'abcdefgh'[i]}`).join(',')}]`).join('\n')}\nname: a\n`,
+  ],
 ] as const) {
   test(`refuses ${title}`, () => assert.ok(findingsOf(text).length > 0));
 }

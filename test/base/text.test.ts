@@ -36,4 +36,12 @@ for (const [name, text] of [
 
 test('leaves ordinary text of any language alone', () => assert.equal(printable('größe 大 🙂'), 'größe 大 🙂'));
 
-test('prints bytes with a unit', () => assert.deepEqual([0, 1023, 1024, 1536, 48 * 1024 ** 2, 3 * 1024 ** 3].map(printBytes), ['0B', '1023B', '1KiB', '1.5KiB', '48MiB', '3GiB']));
+test('prints bytes with a unit', () =>
+  assert.deepEqual([0, 1023, 1024, 1536, 48 * 1024 ** 2, 3 * 1024 ** 3].map(printBytes), [
+    '0B',
+    '1023B',
+    '1KiB',
+    '1.5KiB',
+    '48MiB',
+    '3GiB',
+  ]));

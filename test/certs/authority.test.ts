@@ -26,8 +26,23 @@ test('openssl accepts the chain under its strict rules', { skip: !HAS_OPENSSL &&
   try {
     const ca = makeTestAuthority();
     const { leaf } = issueFor(ca, service('web'));
-    for (const [name, text] of Object.entries({ root: ca.files.rootCertificate, intermediate: ca.files.intermediateCertificate, leaf })) writeFileSync(join(directory, name), text);
-    const out = execFileSync('openssl', ['verify', '-x509_strict', '-purpose', 'sslserver', '-CAfile', join(directory, 'root'), '-untrusted', join(directory, 'intermediate'), join(directory, 'leaf')], { encoding: 'utf8' });
+    for (const [name, text] of Object.entries({ root: ca.files.rootCertificate, intermediate: ca.files.intermediateCertificate, leaf }))
+      writeFileSync(join(directory, name), text);
+    const out = execFileSync(
+      'openssl',
+      [
+        'verify',
+        '-x509_strict',
+        '-purpose',
+        'sslserver',
+        '-CAfile',
+        join(directory, 'root'),
+        '-untrusted',
+        join(directory, 'intermediate'),
+        join(directory, 'leaf'),
+      ],
+      { encoding: 'utf8' },
+    );
     assert.match(out, /: OK/);
     const { privateKey, publicKey } = keyPair();
     writeFileSync(join(directory, 'csr'), makeSigningRequest(privateKey, publicKey));

@@ -33,15 +33,22 @@ for (const uri of [
   'spiffe://test.mesh/ns/default/sa/../payments',
   '',
 ]) {
-  test(`refuses a peer whose URI is ${JSON.stringify(uri)}`, () => assert.ok('refused' in readPeer(new X509Certificate(forge(ca, { uri }).leaf))));
+  test(`refuses a peer whose URI is ${JSON.stringify(uri)}`, () =>
+    assert.ok('refused' in readPeer(new X509Certificate(forge(ca, { uri }).leaf))));
 }
 
 test('a renewal is due at two thirds of life, within the jitter', () => {
-  assert.deepEqual([0.5, 0, 1].map((random) => Math.round(renewalDueAt(0, 3000, random))), [2000, 1850, 2150]);
+  assert.deepEqual(
+    [0.5, 0, 1].map((random) => Math.round(renewalDueAt(0, 3000, random))),
+    [2000, 1850, 2150],
+  );
 });
 
 test('life left goes from 100 to 0 and no further', () => {
-  assert.deepEqual([-5, 0, 500, 999.5, 1000, 2000].map((now) => lifeLeftPercent(0, 1000, now)), [100, 100, 50, 0.1, 0, 0]);
+  assert.deepEqual(
+    [-5, 0, 500, 999.5, 1000, 2000].map((now) => lifeLeftPercent(0, 1000, now)),
+    [100, 100, 50, 0.1, 0, 0],
+  );
 });
 
 test('describes each block of a file, and no key material', () => {

@@ -40,10 +40,22 @@ test('fills in every default', () => {
 });
 
 for (const [title, body, expected] of [
-  ['an unknown key', 'services: {web: {command: x, instnces: 2}}\n', /^4:30 unknown key `instnces` in `services\.web` \(did you mean `instances`\?\)/],
-  ['a call to an unknown service', 'services: {web: {command: x, calls: [odrers]}, orders: {command: y}}\n', /calls `odrers`.*did you mean `orders`/],
+  [
+    'an unknown key',
+    'services: {web: {command: x, instnces: 2}}\n',
+    /^4:30 unknown key `instnces` in `services\.web` \(did you mean `instances`\?\)/,
+  ],
+  [
+    'a call to an unknown service',
+    'services: {web: {command: x, calls: [odrers]}, orders: {command: y}}\n',
+    /calls `odrers`.*did you mean `orders`/,
+  ],
   ['a route to an unknown service', 'ingress: {routes: [{path: /, service: wbe}]}\nservices: {web: {command: x}}\n', /routes to `wbe`/],
-  ['a route to a TCP service', 'ingress: {routes: [{path: /, service: db}]}\nservices: {db: {command: x, ports: {db: {protocol: tcp}}}}\n', /speaks TCP/],
+  [
+    'a route to a TCP service',
+    'ingress: {routes: [{path: /, service: db}]}\nservices: {db: {command: x, ports: {db: {protocol: tcp}}}}\n',
+    /speaks TCP/,
+  ],
   ['a service called ingress', 'services: {ingress: {command: x}}\n', /`ingress` is the mesh's own/],
   ['a name that DNS does not allow', 'services: {Web_1: {command: x}}\n', /1 to 63 of a-z/],
   ['a duration without unit', 'services: {web: {command: x, ready: {timeout: "10"}}}\n', /a duration such as/],

@@ -68,14 +68,26 @@ for (const [title, body, caller, callee, request] of [
   ['a group member', 'groups: {readers: [web, reviews]}\nallow:\n  - readers -> db: tcp :5432\n', 'reviews', 'db', 'tcp'],
   ['a port by its name', 'allow:\n  - web -> db: tcp :sql\n', 'web', 'db', 'tcp'],
   ['a namespace', 'allow:\n  - ns:default -> web: any\n', 'orders', 'web', 'GET /'],
-  ['one identity of another trust domain', 'allow:\n  - id:spiffe://other.org/ns/a/sa/b -> web: any\n', 'spiffe://other.org/ns/a/sa/b', 'web', 'GET /'],
+  [
+    'one identity of another trust domain',
+    'allow:\n  - id:spiffe://other.org/ns/a/sa/b -> web: any\n',
+    'spiffe://other.org/ns/a/sa/b',
+    'web',
+    'GET /',
+  ],
   ['every method for `*`', 'allow:\n  - web -> orders: "* /x"\n', 'web', 'orders', 'PURGE /x'],
   ['two methods in one rule', 'allow:\n  - web -> orders: GET|HEAD /x\n', 'web', 'orders', 'HEAD /x'],
   ['a call into a bridge from below', TIERS, 'web', 'orders', 'GET /'],
   ['a call of a bridge upwards', TIERS, 'orders', 'payments', 'POST /charge'],
   ['a call within a tier', TIERS, 'web', 'reviews', 'GET /'],
   ['callers from outside at an ingress without a rule about them', SIMPLE, 'nobody', 'ingress', 'GET /'],
-  ['callers from outside where `any -> ingress` says so', 'allow:\n  - any -> ingress: GET /public/**\n', 'nobody', 'ingress', 'GET /public/x'],
+  [
+    'callers from outside where `any -> ingress` says so',
+    'allow:\n  - any -> ingress: GET /public/**\n',
+    'nobody',
+    'ingress',
+    'GET /public/x',
+  ],
   ['everything unmatched under audit', 'default: audit\n', 'web', 'orders', 'GET /'],
 ] as const) {
   test(`allows ${title}`, () => assert.equal(judge(body, caller, callee, request).verdict, 'allowed'));
@@ -95,17 +107,38 @@ for (const [title, body, caller, callee, request, stage] of [
   ['another port', 'allow:\n  - web -> db: tcp :3306\n', 'web', 'db', 'tcp', 'default'],
   ['no identity', 'allow:\n  - mesh -> web: any\n', 'nobody', 'web', 'GET /', 'identity'],
   ['no identity even under audit', 'default: audit\n', 'nobody', 'web', 'GET /', 'identity'],
-  ['another trust domain where `mesh` is granted', 'allow:\n  - mesh -> web: any\n', 'spiffe://other.org/ns/default/sa/orders', 'web', 'GET /', 'default'],
+  [
+    'another trust domain where `mesh` is granted',
+    'allow:\n  - mesh -> web: any\n',
+    'spiffe://other.org/ns/default/sa/orders',
+    'web',
+    'GET /',
+    'default',
+  ],
   ['the same names in another trust domain', SIMPLE, 'spiffe://other.org/ns/default/sa/web', 'orders', 'POST /orders', 'default'],
   ['the same service in another namespace', SIMPLE, 'spiffe://t.local/ns/dev/sa/web', 'orders', 'POST /orders', 'default'],
   ['a foreign path that ends like a service', SIMPLE, 'spiffe://t.local/x/ns/default/sa/web', 'orders', 'POST /orders', 'default'],
   ['a call upwards, even with an allow rule', TIERS, 'web', 'payments', 'POST /charge', 'tier'],
-  ['a foreign trust domain below every floor', `${TIERS}  - td:other.org -> payments: any\n`, 'spiffe://other.org/ns/a/sa/b', 'payments', 'POST /charge', 'tier'],
+  [
+    'a foreign trust domain below every floor',
+    `${TIERS}  - td:other.org -> payments: any\n`,
+    'spiffe://other.org/ns/a/sa/b',
+    'payments',
+    'POST /charge',
+    'tier',
+  ],
   ['an unknown identity of the mesh at a high tier', TIERS, 'spiffe://t.local/ns/dev/sa/x', 'payments', 'POST /charge', 'tier'],
   ['what deny names, even with an allow rule', `${SIMPLE}deny:\n  - web -> orders: any\n`, 'web', 'orders', 'POST /orders', 'deny'],
   ['what deny names, even under audit', 'default: audit\ndeny:\n  - web -> orders: any\n', 'web', 'orders', 'GET /', 'deny'],
   ['a call upwards, even under audit', `default: audit\n${TIERS}`, 'reviews', 'payments', 'GET /', 'tier'],
-  ['outside callers beyond what `any -> ingress` says', 'allow:\n  - any -> ingress: GET /public/**\n', 'nobody', 'ingress', 'GET /private', 'default'],
+  [
+    'outside callers beyond what `any -> ingress` says',
+    'allow:\n  - any -> ingress: GET /public/**\n',
+    'nobody',
+    'ingress',
+    'GET /private',
+    'default',
+  ],
   ['everything under a policy with a syntax error', `${SIMPLE}  - web orders: any\n`, 'web', 'orders', 'POST /orders', 'unreadable'],
   ['everything under a policy with an unknown service', `${SIMPLE}  - wbe -> orders: any\n`, 'web', 'orders', 'POST /orders', 'unreadable'],
   ['everything under a policy of another trust domain', `trustDomain: other.org\n${SIMPLE}`, 'web', 'orders', 'POST /orders', 'unreadable'],
@@ -127,7 +160,8 @@ test('names the tiers of a call that the floor refuses', () => {
 });
 
 test('an exact service entry beats a namespace entry, which beats any', () => {
-  const body = 'tiers: [low, mid, high]\nservices:\n  all: {id: ns/*/sa/*, tier: low}\n  ours: {id: ns/default/sa/*, tier: mid}\n  payments: {tier: high}\nallow:\n  - mesh -> mesh: any\n';
+  const body =
+    'tiers: [low, mid, high]\nservices:\n  all: {id: ns/*/sa/*, tier: low}\n  ours: {id: ns/default/sa/*, tier: mid}\n  payments: {tier: high}\nallow:\n  - mesh -> mesh: any\n';
   assert.equal(judge(body, 'payments', 'payments', 'GET /').verdict, 'allowed');
   assert.equal(judge(body, 'spiffe://t.local/ns/default/sa/other', 'payments', 'GET /').stage, 'tier');
   assert.equal(judge(body, 'spiffe://t.local/ns/dev/sa/other', 'spiffe://t.local/ns/default/sa/other2', 'GET /').stage, 'tier');
@@ -139,7 +173,12 @@ test('the slice for one callee gives the same verdicts as the whole', () => {
     const slice = policyFor(whole, `spiffe://t.local/ns/default/sa/${callee}`);
     for (const caller of ['web', 'orders', 'payments', 'reviews', 'spiffe://other.org/ns/a/sa/b', 'nobody']) {
       for (const path of ['/', '/charge']) {
-        const attempt = { caller: id(caller), callee: id(callee) as SpiffeId, port: { name: 'http', number: 1 }, http: { method: 'POST', path } };
+        const attempt = {
+          caller: id(caller),
+          callee: id(callee) as SpiffeId,
+          port: { name: 'http', number: 1 },
+          http: { method: 'POST', path },
+        };
         assert.deepEqual(evaluate(slice, attempt), evaluate(whole, attempt), `${caller} -> ${callee} ${path}`);
       }
     }

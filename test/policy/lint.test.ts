@@ -1,11 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { DEMO_POLICY, demoMeshFile } from '../../src/demo/mesh.ts';
 import { type MeshSpec, parseMeshFile } from '../../src/mesh/spec.ts';
 import { lintPolicy } from '../../src/policy/lint.ts';
-import { DEMO_POLICY, demoMeshFile } from '../../src/demo/mesh.ts';
 
 const HEAD = 'apiVersion: meshctl.dev/v1\nkind: Policy\n';
-const MESH = parseMeshFile('mesh.yaml', 'apiVersion: meshctl.dev/v1\nkind: Mesh\nname: t\nservices: {web: {command: x, tier: low}, orders: {command: x}, payments: {command: x}}\n').spec as MeshSpec;
+const MESH = parseMeshFile(
+  'mesh.yaml',
+  'apiVersion: meshctl.dev/v1\nkind: Mesh\nname: t\nservices: {web: {command: x, tier: low}, orders: {command: x}, payments: {command: x}}\n',
+).spec as MeshSpec;
 const TIERS = 'tiers: [low, high]\nservices: {ingress: {tier: low}, web: {tier: low}, orders: {tier: low}, payments: {tier: high}}\n';
 
 function lint(body: string, mesh: MeshSpec | undefined = MESH): string[] {
@@ -14,7 +17,10 @@ function lint(body: string, mesh: MeshSpec | undefined = MESH): string[] {
 }
 
 test("finds nothing wrong in the demo's policy", () => {
-  const mesh = parseMeshFile('mesh.yaml', demoMeshFile(() => ['x'])).spec as MeshSpec;
+  const mesh = parseMeshFile(
+    'mesh.yaml',
+    demoMeshFile(() => ['x']),
+  ).spec as MeshSpec;
   assert.deepEqual(lintPolicy([{ file: 'policy.yaml', text: DEMO_POLICY }], mesh).findings, []);
 });
 
@@ -42,10 +48,22 @@ for (const [title, body, expected] of [
   ['an unknown tier', `tiers: [low]\nservices:\n  web: {tier: lwo}\nallow:\n  - web -> orders: any\n`, '5:15 error unknown-tier'],
   ['an unknown floor', 'tiers: [{name: low, acceptsFrom: lower}]\nallow:\n  - web -> orders: any\n', '3:9 error unknown-tier'],
   ['a service without tier', 'tiers: [low]\nservices:\n  orders: {}\nallow:\n  - web -> orders: any\n', '5:3 warning unlabelled-service'],
-  ['a bridge that nobody owns', `tiers: [low]\nservices:\n  web: {tier: low, bridge: true}\nallow:\n  - web -> orders: any\n`, '5:3 warning bridge-without-owner'],
-  ['a tier that contradicts the mesh file', 'tiers: [low, high]\nservices:\n  web: {tier: high}\nallow:\n  - web -> orders: any\n', '5:15 error service-mismatch'],
+  [
+    'a bridge that nobody owns',
+    `tiers: [low]\nservices:\n  web: {tier: low, bridge: true}\nallow:\n  - web -> orders: any\n`,
+    '5:3 warning bridge-without-owner',
+  ],
+  [
+    'a tier that contradicts the mesh file',
+    'tiers: [low, high]\nservices:\n  web: {tier: high}\nallow:\n  - web -> orders: any\n',
+    '5:15 error service-mismatch',
+  ],
   ['a trust domain that contradicts the mesh file', 'trustDomain: other\nallow:\n  - web -> orders: any\n', '0:0 error service-mismatch'],
-  ['an identity that contradicts the mesh file', 'services:\n  web: {id: ns/x/sa/web}\nallow:\n  - web -> orders: any\n', '4:3 error service-mismatch'],
+  [
+    'an identity that contradicts the mesh file',
+    'services:\n  web: {id: ns/x/sa/web}\nallow:\n  - web -> orders: any\n',
+    '4:3 error service-mismatch',
+  ],
   ['an identity that is none', 'services:\n  web: {id: web}\nallow:\n  - web -> orders: any\n', '4:3 error service-mismatch'],
   ['an unknown key', 'alow:\n  - web -> orders: any\n', '3:1 error unknown-key'],
   ['a section of a later version', 'invariants: []\nallow:\n  - web -> orders: any\n', '3:1 warning later-version'],
@@ -55,7 +73,11 @@ for (const [title, body, expected] of [
   ['an unknown prefix of a name', 'allow:\n  - svc:web -> orders: any\n', '4:5 error syntax-error'],
   ['a SPIFFE id that is none', 'allow:\n  - "id:spiffe://X/y -> orders": any\n', '4:5 error syntax-error'],
   ['words after the path', 'allow:\n  - web -> orders: GET /x /y\n', '4:27 error syntax-error'],
-  ['a service that is defined twice', 'services: {web: {}}\nallow:\n  - web -> orders: any\n---\napiVersion: meshctl.dev/v1\nkind: Policy\nservices: {web: {}}\n', '9:12 error contradiction'],
+  [
+    'a service that is defined twice',
+    'services: {web: {}}\nallow:\n  - web -> orders: any\n---\napiVersion: meshctl.dev/v1\nkind: Policy\nservices: {web: {}}\n',
+    '9:12 error contradiction',
+  ],
 ] as const) {
   test(`finds ${title}`, () => {
     const found = lint(body);
@@ -65,7 +87,10 @@ for (const [title, body, expected] of [
 
 test('reports a document that does not say what it is', () => {
   const { findings } = lintPolicy([{ file: 'p.yaml', text: 'allow:\n  - web -> orders: any\n' }], MESH);
-  assert.deepEqual(findings.map((finding) => finding.rule), ['not-a-policy']);
+  assert.deepEqual(
+    findings.map((finding) => finding.rule),
+    ['not-a-policy'],
+  );
 });
 
 test('reports broken YAML with line and column', () => {
@@ -91,4 +116,5 @@ test('takes several documents as one policy', () => {
   assert.deepEqual(findings, []);
 });
 
-test('judges by the policy alone without a mesh file', () => assert.deepEqual(lint('services: {a: {}, b: {}}\nallow:\n  - a -> b: any\n', undefined), []));
+test('judges by the policy alone without a mesh file', () =>
+  assert.deepEqual(lint('services: {a: {}, b: {}}\nallow:\n  - a -> b: any\n', undefined), []));

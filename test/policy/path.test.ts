@@ -32,7 +32,26 @@ for (const [target, expected] of [
   test(`${target} becomes ${expected}`, () => assert.equal(path(target), expected));
 }
 
-for (const target of ['', 'admin', '*', '/a%', '/a%4', '/a%zz', '/a%00', '/a%2fb', '/a%2Fb', '/a%5cb', '/a\\b', '/a#b', '/a b', '/a\tb', '/a\u0000', '/ä', '/a?x=\u0001', '/a?#']) {
+for (const target of [
+  '',
+  'admin',
+  '*',
+  '/a%',
+  '/a%4',
+  '/a%zz',
+  '/a%00',
+  '/a%2fb',
+  '/a%2Fb',
+  '/a%5cb',
+  '/a\\b',
+  '/a#b',
+  '/a b',
+  '/a\tb',
+  '/a\u0000',
+  '/ä',
+  '/a?x=\u0001',
+  '/a?#',
+]) {
   test(`refuses the target ${JSON.stringify(target)}`, () => assert.equal(path(target), undefined));
 }
 

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { fieldOf, hasToken, setField, withoutHopByHop } from '../../src/proxy/codec/fields.ts';
-import { MAX_FIELDS, MAX_HEAD_BYTES } from '../../src/proxy/codec/limits.ts';
-import { RequestParser, ResponseParser } from '../../src/proxy/codec/h1/parser.ts';
 import { REFUSALS } from '../../src/mesh/refusal.ts';
+import { fieldOf, hasToken, setField, withoutHopByHop } from '../../src/proxy/codec/fields.ts';
+import { RequestParser, ResponseParser } from '../../src/proxy/codec/h1/parser.ts';
+import { MAX_FIELDS, MAX_HEAD_BYTES } from '../../src/proxy/codec/limits.ts';
 import { answerFor } from '../../src/proxy/rescue.ts';
 
 function parseRequest(text: string): string {
@@ -54,7 +54,13 @@ for (const [title, method, text, close, expected] of [
   ['no body for HEAD', 'HEAD', 'HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n', false, '200 none, end'],
   ['no body for 204', 'GET', 'HTTP/1.1 204 No Content\r\n\r\n', false, '204 none, end'],
   ['no body for 304 with a length', 'GET', 'HTTP/1.1 304 Not Modified\r\ncontent-length: 9\r\n\r\n', false, '304 none, end'],
-  ['an interim answer before the real one', 'GET', 'HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n', false, '103 none, 200 length, end'],
+  [
+    'an interim answer before the real one',
+    'GET',
+    'HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n',
+    false,
+    '103 none, 200 length, end',
+  ],
   ['a reason phrase that is empty', 'GET', 'HTTP/1.1 200 \r\ncontent-length: 0\r\n\r\n', false, '200 length, end'],
 ] as const) {
   test(`frames an answer by ${title}`, () => assert.equal(parseResponse(method, text, close), expected));
@@ -75,7 +81,20 @@ for (const [title, text, close] of [
 }
 
 test('never throws, whatever bytes come', () => {
-  const piece = fc.constantFrom('GET / HTTP/1.1\r\n', 'Host: a\r\n', '\r\n', '\n', 'Transfer-Encoding: chunked\r\n', 'Content-Length: 3\r\n', '5\r\n', 'abc', '0\r\n\r\n', '\u0000', ';x=\u0001', 'HTTP/1.1 200 OK\r\n');
+  const piece = fc.constantFrom(
+    'GET / HTTP/1.1\r\n',
+    'Host: a\r\n',
+    '\r\n',
+    '\n',
+    'Transfer-Encoding: chunked\r\n',
+    'Content-Length: 3\r\n',
+    '5\r\n',
+    'abc',
+    '0\r\n\r\n',
+    '\u0000',
+    ';x=\u0001',
+    'HTTP/1.1 200 OK\r\n',
+  );
   fc.assert(
     fc.property(fc.array(fc.oneof(piece, fc.string({ maxLength: 5 })), { maxLength: 30 }), (pieces) => {
       for (const Parser of [RequestParser, ResponseParser]) {
@@ -102,10 +121,17 @@ test('never throws, whatever bytes come', () => {
 test('a chunked body is the same wherever the bytes are cut', () => {
   fc.assert(
     fc.property(fc.array(fc.string({ minLength: 1, maxLength: 20 }), { maxLength: 6 }), fc.integer({ min: 1, max: 7 }), (chunks, step) => {
-      const bytes = Buffer.from(`POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n${chunks.map((chunk) => `${Buffer.byteLength(chunk).toString(16)}\r\n${chunk}\r\n`).join('')}0\r\n\r\n`);
+      const bytes = Buffer.from(
+        `POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n${chunks.map((chunk) => `${Buffer.byteLength(chunk).toString(16)}\r\n${chunk}\r\n`).join('')}0\r\n\r\n`,
+      );
       const received: Buffer[] = [];
       let ended = 0;
-      const parser = new RequestParser({ onHead: () => undefined, onData: (data) => received.push(data), onEnd: () => ended++, onError: (error) => assert.fail(error.why) });
+      const parser = new RequestParser({
+        onHead: () => undefined,
+        onData: (data) => received.push(data),
+        onEnd: () => ended++,
+        onError: (error) => assert.fail(error.why),
+      });
       for (let at = 0; at < bytes.length; at += step) parser.push(bytes.subarray(at, at + step));
       assert.equal(ended, 1);
       assert.equal(Buffer.concat(received).toString(), chunks.join(''));
@@ -114,16 +140,43 @@ test('a chunked body is the same wherever the bytes are cut', () => {
 });
 
 test('takes out what belongs to one connection, and what that names', () => {
-  const fields = ['host', 'a', 'connection', 'close, X-Secret', 'x-secret', '1', 'keep-alive', '5', 'te', 'trailers', 'upgrade', 'h2c', 'proxy-authorization', 'x', 'x-kept', '2'];
+  const fields = [
+    'host',
+    'a',
+    'connection',
+    'close, X-Secret',
+    'x-secret',
+    '1',
+    'keep-alive',
+    '5',
+    'te',
+    'trailers',
+    'upgrade',
+    'h2c',
+    'proxy-authorization',
+    'x',
+    'x-kept',
+    '2',
+  ];
   assert.deepEqual(withoutHopByHop(fields), ['host', 'a', 'x-kept', '2']);
 });
 
 test('does not let a caller remove fields that matter by naming them', () => {
-  const fields = ['connection', 'x-request-id, authorization, host, x-forwarded-client-cert', 'host', 'a', 'authorization', 'b', 'x-request-id', 'c'];
+  const fields = [
+    'connection',
+    'x-request-id, authorization, host, x-forwarded-client-cert',
+    'host',
+    'a',
+    'authorization',
+    'b',
+    'x-request-id',
+    'c',
+  ];
   assert.deepEqual(withoutHopByHop(fields), ['host', 'a', 'authorization', 'b', 'x-request-id', 'c']);
 });
 
-test('takes out fields that only a proxy may set', () => assert.deepEqual(withoutHopByHop(['x-meshctl-refusal', 'denied', 'x-meshctl-trace', 't', 'a', 'b']), ['a', 'b']));
+test('takes out fields that only a proxy may set', () =>
+  assert.deepEqual(withoutHopByHop(['x-meshctl-refusal', 'denied', 'x-meshctl-trace', 't', 'a', 'b']), ['a', 'b']));
 
 test('replaces every line of a field by one', () => {
   const fields = setField(['a', '1', 'b', '2', 'a', '3'], 'a', '4');

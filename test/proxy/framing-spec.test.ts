@@ -59,7 +59,11 @@ for (const file of readdirSync(directory)) {
     test(`${file}: ${title}`, () => {
       assert.equal(events(bytes, bytes.length), expected);
       // Byte by byte the same happens, only that data comes in pieces.
-      const joined = (text: string): string => text.replace(/, data /g, '+').replace(/\+([^,+]*)(?=\+)/g, '+$1').replaceAll('+', '');
+      const joined = (text: string): string =>
+        text
+          .replace(/, data /g, '+')
+          .replace(/\+([^,+]*)(?=\+)/g, '+$1')
+          .replaceAll('+', '');
       assert.equal(joined(events(bytes, 1)), joined(expected));
     });
   }

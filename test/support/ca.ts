@@ -1,12 +1,11 @@
 // A small authority for tests: the real one of src/certs, with helpers that make what it would never issue.
-import { createPrivateKey, type KeyObject, randomBytes } from 'node:crypto';
+import { createPrivateKey, type KeyObject, randomBytes, X509Certificate } from 'node:crypto';
 import { Authority, type AuthorityFiles, createAuthority } from '../../src/certs/authority.ts';
 import { makeSigningRequest } from '../../src/certs/csr.ts';
 import { exportKey, exportSpki, keyPair } from '../../src/certs/key.ts';
 import { printPem } from '../../src/certs/pem.ts';
 import { buildCertificate } from '../../src/certs/x509/build.ts';
 import { readCertificateDetails } from '../../src/certs/x509/parse.ts';
-import { X509Certificate } from 'node:crypto';
 import { makeSpiffeId, type SpiffeId } from '../../src/mesh/identity.ts';
 
 export const TRUST_DOMAIN = 'test.mesh';
@@ -40,7 +39,10 @@ export function issueFor({ authority }: TestAuthority, id: SpiffeId, ttlMs = HOU
 }
 
 /** A certificate signed by the authority's intermediate, with whatever the template says. */
-export function forge({ files }: TestAuthority, change: { uri?: string; kind?: 'peer' | 'intermediate'; notBeforeMs?: number; notAfterMs?: number }): Credential {
+export function forge(
+  { files }: TestAuthority,
+  change: { uri?: string; kind?: 'peer' | 'intermediate'; notBeforeMs?: number; notAfterMs?: number },
+): Credential {
   const signer: KeyObject = createPrivateKey(files.intermediateKey);
   const issuer = readCertificateDetails(new X509Certificate(files.intermediateCertificate).raw);
   const { privateKey, publicKey } = keyPair();

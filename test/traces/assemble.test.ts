@@ -31,7 +31,16 @@ function span(change: Partial<Span> & Pick<Span, 'spanId' | 'kind' | 'service'>)
 
 const INGRESS = span({ spanId: 'a', kind: 'server', service: 'ingress', durationMs: 30 });
 const CALL = span({ spanId: 'b', parentId: 'a', kind: 'client', service: 'ingress', peerService: 'web', startMs: 1001, durationMs: 28 });
-const WEB = span({ spanId: 'c', parentId: 'b', kind: 'server', service: 'web', peerService: 'ingress', peerId: 'spiffe://t/ns/d/sa/ingress', startMs: 1002, durationMs: 26 });
+const WEB = span({
+  spanId: 'c',
+  parentId: 'b',
+  kind: 'server',
+  service: 'web',
+  peerService: 'ingress',
+  peerId: 'spiffe://t/ns/d/sa/ingress',
+  startMs: 1002,
+  durationMs: 26,
+});
 
 test('joins the two sides of a hop, in whatever order spans came', () => {
   const trace = assembleTrace([WEB, INGRESS, CALL]);
@@ -47,14 +56,23 @@ test('joins the two sides of a hop, in whatever order spans came', () => {
 
 test('shows a call that nobody answered, with why', () => {
   const trace = assembleTrace([INGRESS, { ...CALL, status: undefined, refusal: 'no_endpoint' }]);
-  assert.deepEqual([trace.hops[1]?.to, trace.hops[1]?.instance, trace.hops[1]?.status, trace.hops[1]?.refusal], ['web', null, null, 'no_endpoint']);
+  assert.deepEqual(
+    [trace.hops[1]?.to, trace.hops[1]?.instance, trace.hops[1]?.status, trace.hops[1]?.refusal],
+    ['web', null, null, 'no_endpoint'],
+  );
 });
 
 test('counts the attempts of one call as one hop, told by the last', () => {
   const first = { ...CALL, refusal: 'upstream_refused', status: undefined };
   const second = { ...CALL, spanId: 'b2', attempt: 2, startMs: 1005 };
   const trace = assembleTrace([INGRESS, first, second, { ...WEB, parentId: 'b2' }]);
-  assert.deepEqual(trace.hops.map((hop) => [hop.to, hop.attempts, hop.status]), [['ingress', 1, 200], ['web', 2, 200]]);
+  assert.deepEqual(
+    trace.hops.map((hop) => [hop.to, hop.attempts, hop.status]),
+    [
+      ['ingress', 1, 200],
+      ['web', 2, 200],
+    ],
+  );
 });
 
 test('keeps two calls to the same service apart', () => {
@@ -66,7 +84,10 @@ test('names a parent that is missing and still shows what hangs below it', () =>
   const trace = assembleTrace([INGRESS, WEB]);
   assert.equal(trace.complete, false);
   assert.deepEqual(trace.missing, ['b']);
-  assert.deepEqual(trace.hops.map((hop) => hop.to), ['ingress', 'web']);
+  assert.deepEqual(
+    trace.hops.map((hop) => hop.to),
+    ['ingress', 'web'],
+  );
 });
 
 test('does not call the trace incomplete because the outside has a span of its own', () => {
@@ -74,7 +95,10 @@ test('does not call the trace incomplete because the outside has a span of its o
 });
 
 test('survives spans that name each other as parent', () => {
-  const trace = assembleTrace([span({ spanId: 'x', parentId: 'y', kind: 'server', service: 'a' }), span({ spanId: 'y', parentId: 'x', kind: 'client', service: 'b' })]);
+  const trace = assembleTrace([
+    span({ spanId: 'x', parentId: 'y', kind: 'server', service: 'a' }),
+    span({ spanId: 'y', parentId: 'x', kind: 'client', service: 'b' }),
+  ]);
   assert.ok(trace.hops.length <= 2);
 });
 

@@ -12,6 +12,8 @@ export const MAX_TRAILER_BYTES = 8 * 1024;
 export const HEAD_TIMEOUT_MS = 10_000;
 /** A connection without a request in progress. The caller's pool lets go earlier (POOL_IDLE_MS), so that the two do not race. */
 export const IDLE_TIMEOUT_MS = 60_000;
+/** After the last answer, what the caller still sends is read for this long, so that it sees the answer and no reset. */
+export const LINGER_MS = 1000;
 /** An idle connection to another proxy. */
 export const POOL_IDLE_MS = 30_000;
 /** An idle connection to an application: Node's own servers close theirs after 5 s. */

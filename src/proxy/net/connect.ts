@@ -12,6 +12,8 @@ import type { Destination } from '../upstream/pick.ts';
 
 export interface Connected {
   readonly socket: Socket;
+  /** Ends it so that the other end does not take it for a proper end. */
+  reset(): void;
   /** After this moment the connection carries no new request: a certificate on it comes to its end. Infinity for plain ones. */
   readonly retireAtMs: number;
   /** When a certificate on it ends. */
@@ -33,6 +35,7 @@ function connectPlain(destination: Destination): Promise<ConnectResult> {
   const socket = connectTcp({ host: destination.host, port: destination.port, noDelay: true, allowHalfOpen: true });
   return settle(socket, 'connect', () => ({
     socket,
+    reset: () => void socket.resetAndDestroy(),
     retireAtMs: Number.POSITIVE_INFINITY,
     expiresAtMs: Number.POSITIVE_INFINITY,
     generation: 0,
@@ -49,9 +52,9 @@ function connectMutual(
   const now = Date.now();
   if (own === undefined || own.notAfterMs <= now)
     return Promise.resolve({ refusal: 'identity_expired', why: 'this proxy has no valid certificate' });
+  const raw = connectTcp({ host: destination.host, port: destination.port, noDelay: true, allowHalfOpen: true });
   const options: ConnectionOptions & { allowHalfOpen: boolean } = {
-    host: destination.host,
-    port: destination.port,
+    socket: raw,
     secureContext: own.clientContext,
     rejectUnauthorized: true,
     // The identity is in the SPIFFE id, not in a host name; it is compared below before anything is sent.
@@ -60,7 +63,6 @@ function connectMutual(
     ...(alpn === undefined ? {} : { ALPNProtocols: [alpn] }),
   };
   const socket: TLSSocket = connectTls(options);
-  socket.setNoDelay(true);
   return settle(socket, 'secureConnect', () => {
     const peer = readPeer(socket.getPeerX509Certificate());
     if ('refused' in peer) return { refusal: 'identity_mismatch', why: peer.refused };
@@ -69,8 +71,16 @@ function connectMutual(
     const expiresAtMs = Math.min(peer.notAfterMs, own.notAfterMs);
     // The last tenth of what is left, between 0.5 s and 30 s, is kept free for requests that are under way.
     const margin = Math.min(30_000, Math.max(500, (expiresAtMs - now) / 10));
-    return { socket, retireAtMs: expiresAtMs - margin, expiresAtMs, generation: own.generation };
+    return { socket, reset: () => resetBelow(socket, raw), retireAtMs: expiresAtMs - margin, expiresAtMs, generation: own.generation };
   });
+}
+
+/**
+ * Resets the TCP connection below a TLS socket, which then closes by itself.
+ * INVARIANT: never after the TLS socket was destroyed, nor is it destroyed in the same turn: Node 26 would crash.
+ */
+export function resetBelow(socket: TLSSocket, below: Socket): void {
+  if (!socket.destroyed) below.resetAndDestroy();
 }
 
 function settle(socket: Socket, event: 'connect' | 'secureConnect', accept: () => ConnectResult): Promise<ConnectResult> {

@@ -1,5 +1,6 @@
 // The mTLS listener in front of one port of the application. No byte of a caller is looked at before its certificate was
 // verified and its SPIFFE id read; then HTTP goes to a connection, TCP is judged once and joined.
+import type { Socket } from 'node:net';
 import { createServer, type Server, type TLSSocket } from 'node:tls';
 import { readPeer } from '../../certs/peer.ts';
 import { printSpiffeId } from '../../mesh/identity.ts';
@@ -12,7 +13,7 @@ import type { Current } from '../credentials.ts';
 import { authorize } from '../permit.ts';
 import type { Runtime } from '../runtime.ts';
 import { pick } from '../upstream/pick.ts';
-import { connect } from './connect.ts';
+import { connect, resetBelow } from './connect.ts';
 import { joinSockets } from './join.ts';
 import type { Listening } from './listen.ts';
 
@@ -33,6 +34,19 @@ export function createInbound(runtime: Runtime, listener: InboundListener): List
     ...(listener.protocol === 'http' ? { ALPNProtocols: ['http/1.1'] } : {}),
   });
   server.maxConnections = MAX_CONNECTIONS;
+  // The TCP socket below each TLS socket: only that one can be reset. Found by the caller's address, which is unique while it is open.
+  const raw = new Map<string, Socket>();
+  server.on('connection', (socket: Socket) => {
+    const key = addressOf(socket);
+    raw.set(key, socket);
+    socket.once('close', () => raw.delete(key));
+  });
+  const reset = (socket: TLSSocket): void => {
+    sockets.delete(socket);
+    const below = raw.get(addressOf(socket));
+    if (below === undefined) socket.destroy();
+    else resetBelow(socket, below);
+  };
   // A failed handshake is the caller's matter: counted, never thrown.
   server.on('tlsClientError', () => runtime.recorder.count('inbound', '-', listener.protocol, 'identity_mismatch', 0));
   server.on('secureConnection', (socket) => {
@@ -51,7 +65,7 @@ export function createInbound(runtime: Runtime, listener: InboundListener): List
       runtime.recorder.openConnections--;
     });
     if (listener.protocol === 'tcp') {
-      void serveTcp(runtime, listener, peer, socket);
+      void serveTcp(runtime, listener, peer, socket, () => reset(socket));
       return;
     }
     const connection = new HttpConnection(
@@ -84,11 +98,21 @@ export function createInbound(runtime: Runtime, listener: InboundListener): List
   };
 }
 
+function addressOf(socket: Socket): string {
+  return `${socket.remoteAddress} ${socket.remotePort}`;
+}
+
 function expiry(runtime: Runtime, peer: VerifiedPeer): number {
   return Math.min(peer.notAfterMs, runtime.credentials.current?.notAfterMs ?? peer.notAfterMs);
 }
 
-async function serveTcp(runtime: Runtime, listener: InboundListener, peer: VerifiedPeer, socket: TLSSocket): Promise<void> {
+async function serveTcp(
+  runtime: Runtime,
+  listener: InboundListener,
+  peer: VerifiedPeer,
+  socket: TLSSocket,
+  reset: () => void,
+): Promise<void> {
   const { recorder, tables } = runtime;
   const startMs = nowMs();
   socket.pause();
@@ -132,7 +156,7 @@ async function serveTcp(runtime: Runtime, listener: InboundListener, peer: Verif
   const permit = judged?.permit;
   if (permit === undefined) {
     runtime.log(`denied ${caller} tcp: ${judged?.decision.rule ?? 'no configuration yet'}`);
-    socket.destroy();
+    reset();
     finish('denied', 0, 0);
     return;
   }
@@ -141,11 +165,11 @@ async function serveTcp(runtime: Runtime, listener: InboundListener, peer: Verif
     destination === undefined ? ({ refusal: 'no_endpoint', why: '' } as const) : await connect(destination, runtime.credentials, undefined);
   if ('refusal' in result || socket.destroyed) {
     if (!('refusal' in result)) result.socket.destroy();
-    socket.destroy();
+    reset();
     finish('refusal' in result ? result.refusal : 'canceled', 0, 0);
     return;
   }
-  joinSockets(socket, result.socket, expiry(runtime, peer), (received, sent, expired) => {
+  joinSockets({ socket, reset }, result, expiry(runtime, peer), (received, sent, expired) => {
     if (expired) recorder.identityExpired++;
     finish(expired ? 'identity_expired' : 'tcp', received, sent);
   });

@@ -4,13 +4,19 @@ import type { Socket } from 'node:net';
 // setTimeout counts in 31 bits.
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
+/** A connection, and how to end it so that the other end does not take it for a proper end (below TLS only the TCP socket can be reset). */
+export interface Resettable {
+  readonly socket: Socket;
+  reset(): void;
+}
+
 /**
- * Both sockets are closed when either fails, or at `expiresAtMs` (epoch milliseconds).
+ * Both sockets are closed when either ends, and reset when either fails, or at `expiresAtMs` (epoch milliseconds).
  * `onDone` is called once with the bytes that went from `a` to `b` and back.
  */
 export function joinSockets(
-  a: Socket,
-  b: Socket,
+  { socket: a, reset: resetA }: Resettable,
+  { socket: b, reset: resetB }: Resettable,
   expiresAtMs: number,
   onDone: (aToB: number, bToA: number, expired: boolean) => void,
 ): void {
@@ -18,12 +24,17 @@ export function joinSockets(
   let done = false;
   let expired = false;
   let open = 2;
-  const finish = (): void => {
+  const finish = (broken: boolean): void => {
     if (done) return;
     done = true;
     clearTimeout(timer);
-    a.destroy();
-    b.destroy();
+    if (broken) {
+      resetA();
+      resetB();
+    } else {
+      a.destroy();
+      b.destroy();
+    }
     onDone(counts[0] ?? 0, counts[1] ?? 0, expired);
   };
   const cut = (): void => {
@@ -32,7 +43,7 @@ export function joinSockets(
       return;
     }
     expired = true;
-    finish();
+    finish(true);
   };
   let timer: NodeJS.Timeout | undefined;
   if (Number.isFinite(expiresAtMs)) timer = setTimeout(cut, Math.min(MAX_TIMER_MS, Math.max(0, expiresAtMs - Date.now())));
@@ -46,10 +57,11 @@ export function joinSockets(
       to.end();
       open--;
     });
-    from.on('error', finish);
+    from.on('error', () => finish(true));
     from.on('close', () => {
       // A socket that closed before its end was seen is broken; one whose both directions ended is done.
-      if (open === 0 || !from.readableEnded || from.errored !== null) finish();
+      const broken = !from.readableEnded || from.errored !== null;
+      if (open === 0 || broken) finish(broken);
     });
   };
   copy(a, b, 0);

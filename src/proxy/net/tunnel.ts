@@ -65,7 +65,7 @@ export async function openTunnel(runtime: Runtime, upstream: Upstream, socket: S
     }
     onOpen();
     if (first.length > 0) result.socket.write(first);
-    joinSockets(socket, result.socket, result.expiresAtMs, (sent, received, expired) => {
+    joinSockets({ socket, reset: () => void socket.resetAndDestroy() }, result, result.expiresAtMs, (sent, received, expired) => {
       if (expired) runtime.recorder.identityExpired++;
       finish(expired ? 'identity_expired' : undefined, sent, received);
     });

@@ -39,6 +39,9 @@ export class H1Connection {
       if (this.#stream === undefined) this.close();
       else this.#parser.push(bytes);
     });
+    this.#socket.on('timeout', () => {
+      if (this.#stream === undefined) this.close();
+    });
     this.#socket.on('drain', () => this.#stream?.events.onDrain());
     this.#socket.on('error', () => this.#fail('upstream_reset', 'the connection broke'));
     this.#socket.on('end', () => {
@@ -71,9 +74,7 @@ export class H1Connection {
 
   /** Closes the connection after `ms` without use. */
   closeWhenIdle(ms: number): void {
-    this.#socket.setTimeout(ms, () => {
-      if (this.#stream === undefined) this.close();
-    });
+    this.#socket.setTimeout(ms);
   }
 
   close(): void {
