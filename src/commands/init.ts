@@ -9,8 +9,8 @@ import { flag, textArgument } from './input.ts';
 
 export const run: Run = async (context, input) => {
   const directory = resolve(context.cwd, textArgument(input, 0) ?? '.');
-  const files = { 'mesh.yaml': meshYaml(meshName(directory)), 'policy.yaml': POLICY };
-  mkdirSync(directory, { recursive: true });
+  const files = { 'mesh.yaml': meshYaml(meshName(directory)), 'policy.yaml': POLICY, 'web/index.html': PAGE };
+  mkdirSync(join(directory, 'web'), { recursive: true });
   const present = Object.keys(files).filter((name) => existsSync(join(directory, name)));
   if (present.length > 0 && !flag(input, 'force'))
     throw new Fault('FILE_EXISTS', 'conflict', `${present.join(' and ')} ${present.length > 1 ? 'are' : 'is'} there already`, {
@@ -51,7 +51,7 @@ services:
   web:
     # A list, or one string that is split without a shell. $PORT and {port} are where it must listen, on 127.0.0.1.
     command: [python3, -m, http.server, "{port}", --bind, 127.0.0.1]
-    # cwd: ./web
+    cwd: ./web                        # a directory of its own: whatever serves files must not serve .meshctl/
     # env: {LOG: info}
     # instances: 2
     # ports: {http: {port: 0, protocol: http}}     # http or tcp
@@ -85,4 +85,9 @@ allow:
   - ingress -> web: any
   # - web -> orders: [GET /orders/*, POST /orders]
   # - orders -> ledger: tcp
+`;
+
+const PAGE = `<!doctype html>
+<title>It works</title>
+<p>Served behind a proxy of its own.</p>
 `;
