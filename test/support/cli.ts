@@ -21,7 +21,12 @@ export class Workplace implements AsyncDisposable {
   constructor() {
     this.directory = mkdtempSync(join(tmpdir(), 'meshctl-cli-'));
     mkdirSync(join(this.directory, 'home'));
-    this.env = { PATH: process.env['PATH'], HOME: this.directory, XDG_STATE_HOME: join(this.directory, 'home'), TMPDIR: process.env['TMPDIR'] ?? tmpdir() };
+    this.env = {
+      PATH: process.env['PATH'],
+      HOME: this.directory,
+      XDG_STATE_HOME: join(this.directory, 'home'),
+      TMPDIR: process.env['TMPDIR'] ?? tmpdir(),
+    };
   }
 
   write(name: string, text: string): void {
@@ -36,7 +41,8 @@ export class Workplace implements AsyncDisposable {
         process.execPath,
         [LAUNCHER, ...args],
         { cwd: options.cwd ?? this.directory, env: { ...this.env, ...options.env }, timeout: 50_000, maxBuffer: 16 * 1024 * 1024 },
-        (error, stdout, stderr) => resolve({ code: error === null ? 0 : typeof error.code === 'number' ? error.code : 255, stdout, stderr }),
+        (error, stdout, stderr) =>
+          resolve({ code: error === null ? 0 : typeof error.code === 'number' ? error.code : 255, stdout, stderr }),
       );
       child.stdin?.end(options.input ?? '');
     });

@@ -30,7 +30,6 @@ export function isHeadError(value: object): value is HeadError {
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 const TARGET = /^[\x21-\x7e]+$/;
 // Visible, blank, tab and obs-text (RFC 9110 section 5.5); no other control character.
-// biome-ignore lint/suspicious/noControlCharactersInRegex: the range is the rule.
 const VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
 const STATUS_LINE = /^HTTP\/1\.([01]) ([1-9][0-9]{2})(?: (.*))?$/;
 const VERSION = /^HTTP\/(\d)\.(\d)$/;

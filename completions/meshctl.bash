@@ -1,0 +1,64 @@
+# bash completion of meshctl; written by `meshctl completion bash`
+_meshctl() {
+  local cur prev command flags i
+  cur="${COMP_WORDS[COMP_CWORD]}"
+  prev="${COMP_WORDS[COMP_CWORD-1]}"
+  command=''
+  for ((i = 1; i < COMP_CWORD; i++)); do
+    case "${COMP_WORDS[i]}" in
+      -*) ;;
+      *) if [ -z "$command" ]; then command="${COMP_WORDS[i]}"; else case "$command" in certs|policy|proxy) command="$command ${COMP_WORDS[i]}" ;; esac; break; fi ;;
+    esac
+  done
+  case "$command $prev" in
+    'demo -o'|'demo --output') COMPREPLY=($(compgen -W 'table json' -- "$cur")); return ;;
+    'up -o'|'up --output') COMPREPLY=($(compgen -W 'table json' -- "$cur")); return ;;
+    'status -o'|'status --output') COMPREPLY=($(compgen -W 'table json' -- "$cur")); return ;;
+    'top -o'|'top --output') COMPREPLY=($(compgen -W 'table json' -- "$cur")); return ;;
+    'stat -o'|'stat --output') COMPREPLY=($(compgen -W 'table json' -- "$cur")); return ;;
+    'trace -o'|'trace --output') COMPREPLY=($(compgen -W 'table json' -- "$cur")); return ;;
+    'certs issue -o'|'certs issue --output') COMPREPLY=($(compgen -W 'table json' -- "$cur")); return ;;
+    'certs inspect -o'|'certs inspect --output') COMPREPLY=($(compgen -W 'table json' -- "$cur")); return ;;
+    'certs list -o'|'certs list --output') COMPREPLY=($(compgen -W 'table json' -- "$cur")); return ;;
+    'policy lint --fail-on') COMPREPLY=($(compgen -W 'error warning info' -- "$cur")); return ;;
+    'policy lint -o'|'policy lint --output') COMPREPLY=($(compgen -W 'table json' -- "$cur")); return ;;
+    'policy apply -o'|'policy apply --output') COMPREPLY=($(compgen -W 'table json' -- "$cur")); return ;;
+    'policy show -o'|'policy show --output') COMPREPLY=($(compgen -W 'yaml json' -- "$cur")); return ;;
+    'policy history -o'|'policy history --output') COMPREPLY=($(compgen -W 'table json' -- "$cur")); return ;;
+    'proxy status -o'|'proxy status --output') COMPREPLY=($(compgen -W 'table json' -- "$cur")); return ;;
+    'version -o'|'version --output') COMPREPLY=($(compgen -W 'table json' -- "$cur")); return ;;
+  esac
+  case "$command" in
+    '') COMPREPLY=($(compgen -W 'demo init up down status logs top stat trace certs policy proxy completion version --help --version' -- "$cur")); return ;;
+    'certs') COMPREPLY=($(compgen -W 'issue inspect list' -- "$cur")); return ;;
+    'policy') COMPREPLY=($(compgen -W 'lint apply show history' -- "$cur")); return ;;
+    'proxy') COMPREPLY=($(compgen -W 'status' -- "$cur")); return ;;
+    'completion') COMPREPLY=($(compgen -W 'bash zsh fish powershell' -- "$cur")); return ;;
+  esac
+  case "$command" in
+    'demo') flags='-d --detach --duration --load --keep -o --output --help --debug --no-color' ;;
+    'init') flags='--force --help --debug --no-color' ;;
+    'up') flags='-f --file -d --detach --reset-policy --timeout --state -o --output --help --debug --no-color' ;;
+    'down') flags='--state --help --debug --no-color' ;;
+    'status') flags='--state -o --output --help --debug --no-color' ;;
+    'logs') flags='-f --follow --tail --proxy --state --help --debug --no-color' ;;
+    'top') flags='--interval --window --count --once --state -o --output --help --debug --no-color' ;;
+    'stat') flags='--window --state -o --output --help --debug --no-color' ;;
+    'trace') flags='--state -o --output --help --debug --no-color' ;;
+    'certs issue') flags='--out --ttl --print-key --state -o --output --help --debug --no-color' ;;
+    'certs inspect') flags='-o --output --help --debug --no-color' ;;
+    'certs list') flags='--state -o --output --help --debug --no-color' ;;
+    'policy lint') flags='--mesh --fail-on -o --output --help --debug --no-color' ;;
+    'policy apply') flags='--message --dry-run --timeout --state -o --output --help --debug --no-color' ;;
+    'policy show') flags='--state -o --output --help --debug --no-color' ;;
+    'policy history') flags='--state -o --output --help --debug --no-color' ;;
+    'proxy status') flags='--state -o --output --help --debug --no-color' ;;
+    'completion') flags='--help --debug --no-color' ;;
+    'version') flags='-o --output --help --debug --no-color' ;;
+  esac
+  case "$cur" in
+    -*) COMPREPLY=($(compgen -W "$flags" -- "$cur")) ;;
+    *) COMPREPLY=($(compgen -f -- "$cur")) ;;
+  esac
+}
+complete -o filenames -F _meshctl meshctl

@@ -1,0 +1,85 @@
+// What the program prints, what stands in docs/, and what the code holds are the same.
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { CATALOGUE } from '../../src/commands/catalogue.ts';
+import { VERSION } from '../../src/commands/version-number.ts';
+import { REFUSALS } from '../../src/mesh/refusal.ts';
+import { LINT_RULES } from '../../src/policy/lint.ts';
+import { LAUNCHER, ROOT } from '../support/cli.ts';
+import { generatedFiles } from '../support/generated.ts';
+
+const read = (path: string): string => readFileSync(join(ROOT, path), 'utf8');
+
+for (const [path, text] of generatedFiles()) {
+  test(`${path} is what the program knows (npm run snap)`, () => assert.equal(read(path), text));
+}
+
+for (const [shell, file] of [
+  ['bash', 'meshctl.bash'],
+  ['zsh', '_meshctl'],
+  ['fish', 'meshctl.fish'],
+  ['powershell', 'meshctl.ps1'],
+] as const) {
+  test(`\`completion ${shell}\` prints completions/${file}`, () =>
+    assert.equal(execFileSync(process.execPath, [LAUNCHER, 'completion', shell], { encoding: 'utf8' }), read(`completions/${file}`)));
+}
+
+test('bash completion offers commands, verbs, flags and values', () => {
+  const complete = (words: string[]): string[] =>
+    execFileSync(
+      'bash',
+      [
+        '-c',
+        `source "$0"; COMP_WORDS=("$@"); COMP_CWORD=$((\${#COMP_WORDS[@]}-1)); _meshctl; printf '%s\\n' "\${COMPREPLY[@]}"`,
+        join(ROOT, 'completions/meshctl.bash'),
+        ...words,
+      ],
+      { encoding: 'utf8' },
+    )
+      .trim()
+      .split('\n');
+  assert.deepEqual(complete(['meshctl', 'st']), ['status', 'stat']);
+  assert.deepEqual(complete(['meshctl', 'certs', 'i']), ['issue', 'inspect']);
+  assert.ok(complete(['meshctl', 'policy', 'apply', '--']).includes('--dry-run'));
+  assert.deepEqual(complete(['meshctl', 'stat', '-o', 'j']), ['json']);
+});
+
+test('the version is that of package.json and has an entry in the changelog', () => {
+  assert.equal(VERSION, (JSON.parse(read('package.json')) as { version: string }).version);
+  assert.ok(read('CHANGELOG.md').includes(`[${VERSION}]`) || read('CHANGELOG.md').includes('[Unreleased]'));
+});
+
+const sources = (readdirSync(join(ROOT, 'src'), { recursive: true }) as string[]).filter((file) => file.endsWith('.ts'));
+
+test('every fault code has a line in docs/faults.md, and every line a code', () => {
+  const used = new Set(
+    sources.flatMap((file) =>
+      [...read(`src/${file}`).matchAll(/new Fault\(\s*(?:\w+ \? )?'([A-Z_]+)'(?: : '([A-Z_]+)')?/g)]
+        .flatMap((match) => [match[1] ?? '', match[2] ?? ''])
+        .filter((code) => code !== ''),
+    ),
+  );
+  for (const match of sources.flatMap((file) => [...read(`src/${file}`).matchAll(/#refuse\('([A-Z_]+)'/g)])) used.add(match[1] ?? '');
+  const documented = new Set([...read('docs/faults.md').matchAll(/^\| `([A-Z_]+)` \|/gm)].map((match) => match[1] ?? ''));
+  assert.deepEqual([...used].sort(), [...documented].sort());
+});
+
+test('every refusal of the proxy is explained in docs/faults.md', () => {
+  const documented = new Set([...read('docs/faults.md').matchAll(/^\| `([a-z_]+)` \|/gm)].map((match) => match[1] ?? ''));
+  assert.deepEqual([...documented].sort(), [...REFUSALS].sort());
+});
+
+test('each lint rule has a file of its own with its id as name', () => {
+  assert.deepEqual(LINT_RULES.map((rule) => `${rule.id}.ts`).sort(), readdirSync(join(ROOT, 'src/policy/rules')).sort());
+});
+
+test('each command of the catalogue can be loaded and names its exit codes', async () => {
+  for (const command of CATALOGUE) {
+    assert.equal(typeof (await command.load()).run, 'function', command.path.join(' '));
+    assert.match(command.exitCodes, /^0/);
+    assert.ok(command.examples.every((example) => example.startsWith('meshctl ')));
+  }
+});
