@@ -164,7 +164,7 @@ const HANDLERS: Handlers = {
       completeness: {
         proxiesAnswered: plane.loads.answered(plane.instances, to),
         proxiesTotal: plane.instances.length,
-        samplesDropped: plane.samplesDropped,
+        samplesDropped: plane.samplesDropped + plane.store.droppedSpans,
       },
       rows: goldenRows(wanted, plane.store.window(from), plane.loads.of(plane.instances, to), seconds),
     };

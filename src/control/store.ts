@@ -56,5 +56,7 @@ export interface Store {
   /** Newest first. */
   recentTraces(query: RecentQuery): TraceMatch[];
   spansOf(traceId: string): Span[];
+  /** Spans that the store had no room for, or could not write, since it was opened. */
+  readonly droppedSpans: number;
   close(): void;
 }

@@ -49,13 +49,6 @@ export class Recorder {
     return taken;
   }
 
-  /** Spans that could not be sent go back to the front, as far as there is room. */
-  putBack(spans: readonly Span[]): void {
-    const room = MAX_BUFFERED_SPANS - this.#spans.length;
-    if (spans.length > room) this.#droppedSpans += spans.length - room;
-    this.#spans = [...spans.slice(0, Math.max(0, room)), ...this.#spans];
-  }
-
   takeDropped(): number {
     const dropped = this.#droppedSpans;
     this.#droppedSpans = 0;

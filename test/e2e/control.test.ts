@@ -58,6 +58,32 @@ test('a policy survives control, and is in force at once', async () => {
   assert.equal((await call(web.ports.outbound['orders'] ?? 0, '/')).status, 403);
 });
 
+test('an outage longer than the life of certificates heals by itself', async () => {
+  await using mesh = await TestMesh.start(`certificates: {ttl: 5s}\n${MESH}`, POLICY);
+  await using app = await startApp();
+  const web = await mesh.addProxy('web');
+  await mesh.addProxy('orders', { appPort: app.port });
+  const port = web.ports.outbound['orders'] ?? 0;
+  assert.equal((await call(port, '/')).status, 200);
+  await mesh.killControl();
+  const expired = (): boolean => (web.running.runtime.credentials.current?.notAfterMs ?? 0) < Date.now();
+  while (!expired()) await new Promise((done) => setTimeout(done, 100));
+  assert.deepEqual(
+    [(await call(port, '/')).headers['x-meshctl-refusal'], app.seen.length],
+    ['identity_expired', 1],
+    'an expired certificate is not used',
+  );
+  await mesh.startControl();
+  const end = Date.now() + 10_000;
+  let status = 0;
+  while (status !== 200 && Date.now() < end) {
+    status = (await call(port, '/')).status;
+    await new Promise((done) => setTimeout(done, 50));
+  }
+  assert.equal(status, 200);
+  assert.equal(expired(), false);
+});
+
 /** Speaks the feed protocol by hand; resolves with every message until the connection closes, or until `until` came. */
 function speak(mesh: TestMesh, first: object, reply: (message: ToProxy) => object | undefined, until: ToProxy['kind']): Promise<ToProxy[]> {
   return new Promise((resolve) => {

@@ -46,7 +46,7 @@ for (const [title, args, code, expected] of [
 test('a name that steers terminals is printed escaped', async () => {
   await using work = new Workplace();
   const result = await work.run(['policy', 'lint', 'a\u001b[2Jb']);
-  assert.doesNotMatch(result.stderr, /\u001b/u);
+  assert.ok(!result.stderr.includes('\u001b'));
   assert.match(result.stderr, /a\\x1b\[2Jb/);
 });
 
