@@ -1,7 +1,7 @@
 // What the program prints, what stands in docs/, and what the code holds are the same.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { CATALOGUE } from '../../src/commands/catalogue.ts';
@@ -81,5 +81,23 @@ test('each command of the catalogue can be loaded and names its exit codes', asy
     assert.equal(typeof (await command.load()).run, 'function', command.path.join(' '));
     assert.match(command.exitCodes, /^0/);
     assert.ok(command.examples.every((example) => example.startsWith('meshctl ')));
+  }
+});
+
+test('every claim of the threat model names a test that exists', () => {
+  const rows = [...read('docs/threat-model.md').matchAll(/^\| .+ \| `(test\/[^`]+)`: (.+) \|$/gm)];
+  assert.ok(rows.length > 15);
+  for (const [, file = '', title = ''] of rows) assert.ok(read(file).includes(title), `${file}: ${title}`);
+});
+
+test('links between documents lead somewhere', () => {
+  for (const page of [
+    'README.md',
+    ...readdirSync(join(ROOT, 'docs'))
+      .filter((name) => name.endsWith('.md'))
+      .map((name) => `docs/${name}`),
+  ]) {
+    for (const [, target = ''] of read(page).matchAll(/\]\((?!https?:)([^)#]+)\)/g))
+      assert.ok(existsSync(join(ROOT, page, '..', target)), `${page}: ${target}`);
   }
 });
