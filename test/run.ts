@@ -5,6 +5,9 @@ import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
 import { fileURLToPath } from 'node:url';
 
+/** The whole run: what still hangs then is failed, with its name. */
+const LIMIT_MS = 8 * 60_000;
+
 const here = dirname(fileURLToPath(import.meta.url));
 const words = process.argv.slice(2).filter((word) => !word.startsWith('-'));
 const files = (readdirSync(here, { recursive: true }) as string[])
@@ -21,7 +24,13 @@ let passed = 0;
 let failed = 0;
 let skipped = 0;
 const failures: string[] = [];
-const stream = run({ files, concurrency: 2, timeout: 60_000, forceExit: true, execArgv: ['--disable-warning=ExperimentalWarning'] });
+const stream = run({
+  files,
+  concurrency: 2,
+  timeout: 60_000,
+  signal: AbortSignal.timeout(LIMIT_MS),
+  execArgv: ['--disable-warning=ExperimentalWarning'],
+});
 stream.on('test:pass', (event) => {
   if (event.details.type === 'suite') return;
   if (event.skip !== undefined && event.skip !== false) skipped++;
