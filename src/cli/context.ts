@@ -1,25 +1,33 @@
 // The real Context: this process's terminal and directory, and the embedded mesh.
 import type { Context, MeshConnection } from '../commands/context.ts';
 
+const SAME_SIGNAL_MS = 1000;
+
 export function makeContext(): Context {
   let interrupt: (name: NodeJS.Signals) => void = () => undefined;
+  let firstAt = 0;
   const interrupted = new Promise<NodeJS.Signals>((resolve) => {
     interrupt = resolve;
   });
-  let seen = false;
   let watching = false;
   const watch = (): void => {
     if (watching) return;
     watching = true;
     for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
       process.on(name, () => {
-        // The second one skips the clean-up.
-        if (seen) process.exit(130);
-        seen = true;
+        // A later one skips the clean-up. One Ctrl-C may come twice: from the terminal, and passed on by npm.
+        if (firstAt !== 0 && Date.now() - firstAt > SAME_SIGNAL_MS) process.exit(130);
+        firstAt ||= Date.now();
         interrupt(name);
       });
     }
   };
+  // A reader that closes its end early (`meshctl stat | head -1`) is no error; what runs is stopped as by a signal.
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+    if (watching) interrupt('SIGPIPE');
+    else process.exit(0);
+  });
   return {
     cwd: process.cwd(),
     env: process.env,

@@ -8,12 +8,6 @@ import { runProgram } from './program.ts';
 const argv = process.argv.slice(2);
 applyColor(argv);
 
-// A reader that closes its end early (`meshctl stat | head -1`) is no error.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code === 'EPIPE') process.exit(0);
-  throw error;
-});
-
 try {
   const code = await runProgram(argv, makeContext());
   await exit(code);

@@ -5,13 +5,14 @@
 import type { Socket } from 'node:net';
 import type { Peer } from '../certs/peer.ts';
 import { type Fields, hasToken } from './codec/fields.ts';
-import { chunkHead, encodeResponseHead, lastChunk } from './codec/h1/encode.ts';
+import { encodeResponseHead, lastChunk } from './codec/h1/encode.ts';
 import type { Framing } from './codec/h1/framing.ts';
 import type { HeadError, RequestHead, ResponseHead } from './codec/h1/head.ts';
 import { RequestParser } from './codec/h1/parser.ts';
 import { HEAD_TIMEOUT_MS, IDLE_TIMEOUT_MS, LINGER_MS } from './codec/limits.ts';
 import { type Downstream, Exchange } from './exchange.ts';
 import { openTunnel } from './net/tunnel.ts';
+import { writeChunk } from './net/write-chunk.ts';
 import { answerFor } from './rescue.ts';
 import { type Listener, matchTunnel } from './route/match.ts';
 import type { Runtime } from './runtime.ts';
@@ -105,12 +106,7 @@ export class HttpConnection implements Downstream {
   data(bytes: Buffer): boolean {
     if (this.#closed) return true;
     if (!this.#chunked) return this.#socket.write(bytes);
-    this.#socket.cork();
-    this.#socket.write(chunkHead(bytes.length), 'latin1');
-    this.#socket.write(bytes);
-    const room = this.#socket.write('\r\n');
-    this.#socket.uncork();
-    return room;
+    return writeChunk(this.#socket, bytes);
   }
 
   end(trailers: Fields): void {

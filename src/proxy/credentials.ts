@@ -4,7 +4,7 @@
 //   accept()   ─► the chain that came back becomes current, with the key it was asked for; generation counts up
 //
 // INVARIANT: the private key leaves this file only as an argument to node:tls in this process.
-import { type KeyObject, sign, X509Certificate } from 'node:crypto';
+import { constants, type KeyObject, sign, X509Certificate } from 'node:crypto';
 import { createSecureContext, type SecureContext, type SecureContextOptions } from 'node:tls';
 import { makeSigningRequest } from '../certs/csr.ts';
 import { exportKey, keyPair } from '../certs/key.ts';
@@ -82,7 +82,8 @@ export class Credentials {
       notAfterMs,
       renewAtMs: renewalDueAt(leaf.validFromDate.getTime() + BACKDATE_MS, notAfterMs, Math.random()),
       clientContext: createSecureContext(shared),
-      serverOptions: shared,
+      // Without tickets nobody resumes a session that an earlier certificate or trust opened.
+      serverOptions: { ...shared, secureOptions: constants.SSL_OP_NO_TICKET },
     };
     this.#onChange(this.#current);
   }

@@ -4,6 +4,7 @@
 //   out   the answer, and one record of what happened
 //
 // A request body waits until an upstream stream is open; after its first byte was sent the request is not tried again.
+import { messageOf } from '../base/fault.ts';
 import { printSpiffeId } from '../mesh/identity.ts';
 import { REFUSAL_HEADER, type Refusal } from '../mesh/refusal.ts';
 import type { Decision } from '../policy/evaluate.ts';
@@ -160,7 +161,9 @@ export class Exchange {
     this.#tried.add(destination.key);
     const attempt: Attempt = { number: this.#attempts, spanId: makeSpanId(), startMs: nowMs(), destination };
     this.#attempt = attempt;
-    const connection = await this.#runtime.pool.take(destination, fresh);
+    const connection = await this.#runtime.pool
+      .take(destination, fresh)
+      .catch((error: unknown) => ({ refusal: 'upstream_refused' as const, why: messageOf(error) }));
     if ('refusal' in connection) {
       if (this.#finished) return;
       this.#fault(connection.refusal, connection.why, true);

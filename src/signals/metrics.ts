@@ -1,7 +1,7 @@
 // What the proxy counts and what `top` reads, declared once.
 //
-// Latency goes into fixed buckets: 1 ms to 60 s on a grid of at most 1.5 between neighbours, so that an interpolated quantile is
-// off by at most half a bucket. All of OpenTelemetry's stable boundaries (5 ms to 10 s) are among them, so an export loses nothing.
+// Latency goes into fixed buckets from 0.25 ms to 60 s, none more than twice the one before, 1.5 times from 0.5 ms to 30 s:
+// a quantile that is interpolated within its bucket is off by less than that. All of OpenTelemetry's stable boundaries (5 ms to 10 s) are among them, so an export loses nothing.
 
 /** Upper bounds in milliseconds, inclusive; one more bucket holds what is longer. */
 export const BUCKET_BOUNDS_MS: readonly number[] = [

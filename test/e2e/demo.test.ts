@@ -92,6 +92,16 @@ test('SIGTERM and Ctrl-C end it cleanly: exit 0, nothing left', async () => {
   }
 });
 
+test('a reader that goes away ends it cleanly: nothing is left', async () => {
+  await using work = new Workplace();
+  spawnSync('bash', ['-c', '"$0" "$1" demo --duration 0 | head -n 1', process.execPath, LAUNCHER], {
+    cwd: work.directory,
+    env: work.env,
+    timeout: 40_000,
+  });
+  assert.deepEqual(readdirSync(join(work.directory, 'home', 'meshctl')), ['meshes']);
+});
+
 const HAS_TMUX = spawnSync('tmux', ['-V']).status === 0;
 
 test('on a terminal it goes into the live screen; q quits and stops everything', { skip: !HAS_TMUX && 'tmux is not here' }, async () => {

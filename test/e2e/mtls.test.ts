@@ -116,6 +116,35 @@ test('a service sees nothing of a caller without a valid certificate of the mesh
   assert.equal(app.seen.length, 1, 'the application saw only the control request');
 });
 
+test('a session is not resumed: each connection proves who it is', async () => {
+  await using mesh = await TestMesh.start(MESH, POLICY);
+  await using app = await startApp();
+  const orders = await mesh.addProxy('orders', { appPort: app.port });
+  const { key, chain } = issueFor(authorityOf(mesh), service('web'));
+  const port = orders.ports.inbound['http'] ?? 0;
+  const open = (session: Buffer | undefined): Promise<{ session: Buffer | undefined; reused: boolean }> =>
+    new Promise((resolve) => {
+      let ticket: Buffer | undefined;
+      let reused = false;
+      const socket = connectTls(
+        { host: '127.0.0.1', port, rejectUnauthorized: false, key, cert: chain, ...(session === undefined ? {} : { session }) },
+        () => {
+          reused = socket.isSessionReused();
+          socket.write('GET / HTTP/1.1\r\nHost: orders\r\nConnection: close\r\n\r\n');
+        },
+      );
+      socket.on('session', (one) => {
+        ticket = one;
+      });
+      socket.on('data', () => undefined);
+      socket.on('error', () => undefined);
+      socket.on('close', () => resolve({ session: ticket, reused }));
+    });
+  const first = await open(undefined);
+  assert.equal((await open(first.session)).reused, false);
+  assert.equal(app.seen.length, 2);
+});
+
 test('a verified caller that policy does not allow gets 403 and the service sees nothing', async () => {
   await using mesh = await TestMesh.start(MESH, POLICY);
   await using app = await startApp();

@@ -8,6 +8,7 @@ import type { SeriesSample } from '../../src/mesh/messages.ts';
 import { LocalStore } from '../../src/platform/local/store.ts';
 import { BUCKET_COUNT } from '../../src/signals/metrics.ts';
 import type { Span } from '../../src/traces/span.ts';
+import { makeSpan } from '../support/span.ts';
 
 let directory = '';
 let store: LocalStore;
@@ -28,33 +29,20 @@ function reopen(): void {
   store = new LocalStore(directory, () => HOUR);
 }
 
-const span = (traceId: string, requestId: string, startMs = Date.now(), change: Partial<Span> = {}): Span => ({
-  traceId,
-  spanId: 's',
-  parentId: undefined,
-  requestId,
-  kind: 'server',
-  service: 'web',
-  instance: 'web-0',
-  peerService: undefined,
-  peerId: undefined,
-  protocol: 'http',
-  method: 'GET',
-  path: '/',
-  status: 200,
-  startMs,
-  durationMs: 1,
-  attempt: 1,
-  refusal: undefined,
-  verdict: 'allowed',
-  rule: undefined,
-  rulePlace: undefined,
-  revision: 1,
-  requestBytes: 0,
-  responseBytes: 0,
-  ...change,
-});
+const span = (traceId: string, requestId: string, startMs = Date.now(), change: Partial<Span> = {}): Span =>
+  makeSpan({ traceId, requestId, startMs, ...change });
 
+const RECORD = {
+  serial: 'a',
+  spiffeId: 'i',
+  service: 's',
+  instance: 's-0',
+  channel: 'proxy',
+  issuedAtMs: 1,
+  notBeforeMs: 1,
+  notAfterMs: 2,
+  generation: 1,
+} as const;
 const PROXY = { id: 'web-0', epoch: 'e1', service: 'web', instance: 'web-0' };
 const sample = (count: number): SeriesSample => {
   const buckets = new Array<number>(BUCKET_COUNT).fill(0);
@@ -134,37 +122,12 @@ test('keeps what it had after being closed', () => {
 });
 
 test('the record of issued certificates can only grow', () => {
-  store.recordIssued({
-    serial: 'a',
-    spiffeId: 'i',
-    service: 's',
-    instance: 's-0',
-    channel: 'proxy',
-    issuedAtMs: 1,
-    notBeforeMs: 1,
-    notAfterMs: 2,
-    generation: 1,
-  });
+  store.recordIssued(RECORD);
   const other = new DatabaseSync(join(directory, 'control.db'));
   assert.throws(() => other.exec("UPDATE issued SET serial = 'b'"), /append-only/);
   assert.throws(() => other.exec('DELETE FROM issued'), /append-only/);
   other.close();
-  assert.throws(
-    () =>
-      store.recordIssued({
-        serial: 'a',
-        spiffeId: 'i',
-        service: 's',
-        instance: 's-0',
-        channel: 'proxy',
-        issuedAtMs: 1,
-        notBeforeMs: 1,
-        notAfterMs: 2,
-        generation: 1,
-      }),
-    /UNIQUE/,
-    'a serial is never given twice',
-  );
+  assert.throws(() => store.recordIssued(RECORD), /UNIQUE/, 'a serial is never given twice');
   assert.equal(store.newestIssued('s-0')?.serial, 'a');
 });
 

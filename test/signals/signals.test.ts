@@ -11,6 +11,13 @@ test("holds all of OpenTelemetry's stable boundaries", () => {
     assert.ok(BUCKET_BOUNDS_MS.includes(seconds * 1000), `${seconds}`);
 });
 
+test('no bucket is more than twice as wide as the one before, and 1.5 times in the middle', () => {
+  BUCKET_BOUNDS_MS.forEach((bound, i) => {
+    const before = BUCKET_BOUNDS_MS[i - 1] ?? bound;
+    assert.ok(bound <= before * (bound > 0.5 && bound <= 30_000 ? 1.5 : 2), `${before} to ${bound}`);
+  });
+});
+
 test('puts a duration into the bucket whose bounds hold it', () => {
   fc.assert(
     fc.property(fc.double({ min: 0, max: 100_000, noNaN: true }), (ms) => {

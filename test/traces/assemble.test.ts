@@ -2,31 +2,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { assembleTrace } from '../../src/traces/assemble.ts';
 import type { Span } from '../../src/traces/span.ts';
+import { makeSpan } from '../support/span.ts';
 
 function span(change: Partial<Span> & Pick<Span, 'spanId' | 'kind' | 'service'>): Span {
-  return {
-    traceId: 't',
-    parentId: undefined,
-    requestId: 'r',
-    instance: `${change.service}-0`,
-    peerService: undefined,
-    peerId: undefined,
-    protocol: 'http',
-    method: 'GET',
-    path: '/',
-    status: 200,
-    startMs: 1000,
-    durationMs: 10,
-    attempt: 1,
-    refusal: undefined,
-    verdict: change.kind === 'server' ? 'allowed' : undefined,
-    rule: undefined,
-    rulePlace: undefined,
-    revision: undefined,
-    requestBytes: 0,
-    responseBytes: 0,
-    ...change,
-  };
+  return makeSpan({ instance: `${change.service}-0`, verdict: change.kind === 'server' ? 'allowed' : undefined, ...change });
 }
 
 const INGRESS = span({ spanId: 'a', kind: 'server', service: 'ingress', durationMs: 30 });

@@ -61,6 +61,10 @@ export class Instance {
   #tokens: string[] = [];
   #ports: Extract<ProxyReport, { kind: 'listening' }> | undefined;
   #proxyReady = false;
+  /** The proxy could not have its old ports again: the next start takes any. */
+  #forgetPorts = false;
+  /** The addresses that the running service was started with. */
+  #givenPorts = '';
   #stopping = false;
   #readyTimer: NodeJS.Timeout | undefined;
   #restartTimer: NodeJS.Timeout | undefined;
@@ -178,7 +182,8 @@ export class Instance {
     const startedAt = Date.now();
     const socket = child.stdio[3] as Socket;
     this.#proxySocket = socket;
-    const known = this.#ports;
+    const known = this.#forgetPorts ? undefined : this.#ports;
+    this.#forgetPorts = false;
     const bootstrap: Bootstrap = {
       kind: 'bootstrap',
       proxyId: this.name,
@@ -234,14 +239,18 @@ export class Instance {
 
   #onProxyReady(): void {
     this.#proxyReady = true;
-    if (this.service === undefined) this.#becomeReady();
-    else if (this.#child !== undefined) this.#watchReady();
+    if (this.service === undefined) return this.#becomeReady();
+    const pid = this.#child?.pid;
+    if (pid === undefined) return;
+    // Its old ports were taken by somebody else: the service has to learn the new ones.
+    if (this.#givenPorts !== this.#portsOfService()) signal(pid, 'SIGTERM', true);
+    else this.#watchReady();
   }
 
   #onProxyFailed(fault: Fault): void {
     // A port of the user's choice that is taken does not become free by trying; one of ours is chosen anew.
     if (this.#fixedIngressPort !== undefined && this.#fixedIngressPort !== 0) this.#fault = fault;
-    else this.#ports = undefined;
+    else this.#forgetPorts = true;
     this.#lastExit = fault.message;
     this.#state = 'crashed';
     this.#context.say(`${this.name}: ${fault.message}`);
@@ -257,6 +266,7 @@ export class Instance {
     const log = openLog(this.#context.state, this.name);
     const cwd = resolve(this.#context.home, service.cwd);
     this.#childStartedAt = Date.now();
+    this.#givenPorts = this.#portsOfService();
     // Checked here because Node reports a missing directory as a missing command.
     const isDirectory = statSync(cwd, { throwIfNoEntry: false })?.isDirectory() === true;
     if (!isDirectory) {
@@ -294,7 +304,8 @@ export class Instance {
     this.#lastExit = text;
     this.#context.onChildren();
     if (this.#stopping) return;
-    const restart = this.service?.restart === 'always' || (this.service?.restart === 'on-failure' && !clean);
+    const moved = this.#givenPorts !== this.#portsOfService();
+    const restart = moved || this.service?.restart === 'always' || (this.service?.restart === 'on-failure' && !clean);
     this.#state = restart ? 'crashed' : 'stopped';
     if (Date.now() - this.#childStartedAt > STABLE_MS) this.#backoff.reset();
     const waitMs = this.#backoff.next();
@@ -355,6 +366,10 @@ export class Instance {
     this.#state = 'ready';
     this.#lastExit = undefined;
     void this.#context.onChange();
+  }
+
+  #portsOfService(): string {
+    return JSON.stringify([this.#ports?.outbound, this.#ports?.forward]);
   }
 
   #appPort(name: string | undefined): number {

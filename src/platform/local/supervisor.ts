@@ -59,6 +59,8 @@ export function readPolicyFiles(meshFile: string, spec: MeshSpec): PolicyText[] 
 export class Supervisor {
   readonly #options: SupervisorOptions;
   #spec: MeshSpec;
+  /** As they were when the mesh file was taken: a file that changes or goes meanwhile changes nothing. */
+  #policyFiles: readonly PolicyText[];
   #instances: Instance[] = [];
   readonly #socketPath: string;
   readonly #unlock: () => void;
@@ -73,9 +75,10 @@ export class Supervisor {
   #extras: ChildProcess[] = [];
   #changed: () => void = () => undefined;
 
-  private constructor(options: SupervisorOptions, unlock: () => void) {
+  private constructor(options: SupervisorOptions, policyFiles: readonly PolicyText[], unlock: () => void) {
     this.#options = options;
     this.#spec = options.spec;
+    this.#policyFiles = policyFiles;
     this.#unlock = unlock;
     this.#resetPolicy = options.resetPolicy;
     this.#socketPath = chooseSocketPath(options.state);
@@ -85,11 +88,11 @@ export class Supervisor {
   /** Takes the state directory, ends what an earlier run left, and starts everything. Throws STATE_LOCKED, POLICY_FILE. */
   static async start(options: SupervisorOptions): Promise<Supervisor> {
     makeStateDir(options.state);
-    readPolicyFiles(options.meshFile, options.spec);
+    const policyFiles = readPolicyFiles(options.meshFile, options.spec);
     const unlock = takeLock(options.state);
     const left = readChildren(options.state);
     await Promise.all(left.map((child) => endProcess(child, child.group, LEFTOVER_GRACE_MS)));
-    const supervisor = new Supervisor(options, unlock);
+    const supervisor = new Supervisor(options, policyFiles, unlock);
     supervisor.#record();
     await supervisor.#startControl();
     await supervisor.#startInstances();
@@ -153,11 +156,13 @@ export class Supervisor {
         hint: '`meshctl down` first',
       });
     }
-    readPolicyFiles(this.#options.meshFile, spec);
+    const policyFiles = readPolicyFiles(this.#options.meshFile, spec);
     const before = this.#spec;
     const changes: string[] = [];
     this.#resetPolicy = resetPolicy;
     this.#spec = spec;
+    if (JSON.stringify(policyFiles) !== JSON.stringify(this.#policyFiles)) changes.push('policy files changed');
+    this.#policyFiles = policyFiles;
     const gone: Instance[] = [];
     const fresh: Instance[] = [];
     for (const name of Object.keys(before.services)) {
@@ -345,7 +350,7 @@ export class Supervisor {
       ...(ingressUrl === undefined ? {} : { ingressUrl }),
       supervisorPid: process.pid,
       startedAtMs: this.#startedAtMs,
-      policyFiles: readPolicyFiles(this.#options.meshFile, this.#spec),
+      policyFiles: [...this.#policyFiles],
       resetPolicy: this.#resetPolicy,
       instances: this.#instances.map((instance) => instance.snapshot()),
     });
@@ -362,7 +367,8 @@ export class Supervisor {
       else await this.#client?.request('instances.set', { instances: this.#instances.map((instance) => instance.snapshot()) });
     } catch (error) {
       // Control is on its way down or up: it gets the whole state when it is back.
-      if (!(error instanceof Fault) || error.kind !== 'unavailable') throw error;
+      if (!(error instanceof Fault) || error.kind !== 'unavailable')
+        this.#options.say(`control does not take the state of the mesh: ${messageOf(error)}`);
     }
   }
 
@@ -414,7 +420,6 @@ function settingsChanges(before: MeshSpec, after: MeshSpec): string[] {
   const changes: string[] = [];
   const differs = (a: unknown, b: unknown): boolean => JSON.stringify(a) !== JSON.stringify(b);
   if (differs(before.ingress?.routes, after.ingress?.routes)) changes.push('ingress routes changed');
-  if (differs(before.policy, after.policy)) changes.push('policy files changed');
   if (differs(before.tracing, after.tracing)) changes.push('tracing changed');
   if (before.retentionMs !== after.retentionMs) changes.push('telemetry retention changed');
   if (before.certificateTtlMs !== after.certificateTtlMs) changes.push('life of certificates changed (from the next renewal on)');

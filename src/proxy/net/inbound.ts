@@ -4,7 +4,6 @@ import type { Socket } from 'node:net';
 import { createServer, type Server, type TLSSocket } from 'node:tls';
 import { readPeer } from '../../certs/peer.ts';
 import { printSpiffeId } from '../../mesh/identity.ts';
-import { makeSpanId, makeTraceId } from '../../traces/context.ts';
 import type { InboundListener } from '../bootstrap.ts';
 import { nowMs } from '../clock.ts';
 import { HANDSHAKE_TIMEOUT_MS, MAX_CONNECTIONS } from '../codec/limits.ts';
@@ -12,6 +11,7 @@ import { HttpConnection, type VerifiedPeer } from '../connection.ts';
 import type { Current } from '../credentials.ts';
 import { authorize } from '../permit.ts';
 import type { Runtime } from '../runtime.ts';
+import { recordTcp } from '../tcp-record.ts';
 import { pick } from '../upstream/pick.ts';
 import { connect, resetBelow } from './connect.ts';
 import { joinSockets } from './join.ts';
@@ -52,9 +52,11 @@ export function createInbound(runtime: Runtime, listener: InboundListener): List
   server.on('secureConnection', (socket) => {
     socket.on('error', () => undefined);
     const peer = readPeer(socket.getPeerX509Certificate());
-    if ('refused' in peer) {
+    // A resumed session is not checked for expiry by TLS itself.
+    const refused = 'refused' in peer ? peer.refused : peer.notAfterMs <= Date.now() ? 'its certificate has expired' : undefined;
+    if ('refused' in peer || refused !== undefined) {
       runtime.recorder.count('inbound', '-', listener.protocol, 'identity_mismatch', 0);
-      runtime.log(`refused a caller: ${peer.refused}`);
+      runtime.log(`refused a caller: ${refused}`);
       socket.destroy();
       return;
     }
@@ -123,34 +125,17 @@ async function serveTcp(
     tables === undefined
       ? undefined
       : authorize(tables, { caller: peer.id, port, http: undefined }, { kind: 'app', port: listener.appPort });
-  const finish = (outcome: string, received: number, sent: number): void => {
+  const finish = (outcome: string, requestBytes: number, responseBytes: number): void => {
     recorder.inFlight--;
-    const durationMs = nowMs() - startMs;
-    recorder.count('inbound', peer.id.service ?? '-', 'tcp', outcome, durationMs);
-    recorder.span({
-      traceId: makeTraceId(),
-      spanId: makeSpanId(),
-      parentId: undefined,
-      requestId: '',
+    recordTcp(runtime, {
       kind: 'server',
-      service: runtime.service,
-      instance: runtime.instance,
       peerService: peer.id.service,
       peerId: caller,
-      protocol: 'tcp',
-      method: undefined,
-      path: undefined,
-      status: undefined,
       startMs,
-      durationMs,
-      attempt: 1,
-      refusal: outcome === 'tcp' ? undefined : outcome,
-      verdict: judged?.decision.verdict,
-      rule: judged?.decision.rule,
-      rulePlace: judged?.decision.place,
-      revision: judged?.decision.revision,
-      requestBytes: received,
-      responseBytes: sent,
+      outcome,
+      decision: judged?.decision,
+      requestBytes,
+      responseBytes,
     });
   };
   const permit = judged?.permit;

@@ -2,10 +2,10 @@
 import type { Socket } from 'node:net';
 import type { Refusal } from '../../mesh/refusal.ts';
 import type { Upstream } from '../../mesh/snapshot.ts';
-import { makeSpanId, makeTraceId } from '../../traces/context.ts';
 import { nowMs } from '../clock.ts';
 import { permitOutbound } from '../permit.ts';
 import type { Runtime } from '../runtime.ts';
+import { recordTcp } from '../tcp-record.ts';
 import { pick } from '../upstream/pick.ts';
 import { connect } from './connect.ts';
 import { joinSockets } from './join.ts';
@@ -15,35 +15,16 @@ export async function openTunnel(runtime: Runtime, upstream: Upstream, socket: S
   const startMs = nowMs();
   socket.on('error', () => undefined);
   socket.pause();
-  const finish = (refusal: Refusal | undefined, sent: number, received: number): void => {
-    const durationMs = nowMs() - startMs;
-    runtime.recorder.count('outbound', upstream.service, 'tcp', refusal ?? 'tcp', durationMs);
-    runtime.recorder.span({
-      traceId: makeTraceId(),
-      spanId: makeSpanId(),
-      parentId: undefined,
-      requestId: '',
+  const finish = (refusal: Refusal | undefined, requestBytes: number, responseBytes: number): void =>
+    recordTcp(runtime, {
       kind: 'client',
-      service: runtime.service,
-      instance: runtime.instance,
       peerService: upstream.service,
       peerId: upstream.spiffeId,
-      protocol: 'tcp',
-      method: undefined,
-      path: undefined,
-      status: undefined,
       startMs,
-      durationMs,
-      attempt: 1,
-      refusal,
-      verdict: undefined,
-      rule: undefined,
-      rulePlace: undefined,
-      revision: undefined,
-      requestBytes: sent,
-      responseBytes: received,
+      outcome: refusal ?? 'tcp',
+      requestBytes,
+      responseBytes,
     });
-  };
   const tried = new Set<string>();
   for (;;) {
     const destination = pick(permitOutbound(upstream), runtime.pool.inFlight, tried);

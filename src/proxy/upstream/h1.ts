@@ -1,11 +1,12 @@
 // One HTTP/1.1 connection to an upstream: carries one exchange at a time, and goes back to the pool when it can be used again.
 import type { Socket } from 'node:net';
 import { type Fields, hasToken } from '../codec/fields.ts';
-import { chunkHead, encodeRequestHead, lastChunk } from '../codec/h1/encode.ts';
+import { encodeRequestHead, lastChunk } from '../codec/h1/encode.ts';
 import type { Framing } from '../codec/h1/framing.ts';
 import type { HeadError, ResponseHead } from '../codec/h1/head.ts';
 import { ResponseParser } from '../codec/h1/parser.ts';
 import type { Connected } from '../net/connect.ts';
+import { writeChunk } from '../net/write-chunk.ts';
 import type { UpstreamEvents, UpstreamStream } from './stream.ts';
 
 export interface H1Owner {
@@ -119,12 +120,7 @@ class H1Stream implements UpstreamStream {
 
   write(bytes: Buffer): boolean {
     if (!this.#chunked) return this.#socket.write(bytes);
-    this.#socket.cork();
-    this.#socket.write(chunkHead(bytes.length), 'latin1');
-    this.#socket.write(bytes);
-    const room = this.#socket.write('\r\n');
-    this.#socket.uncork();
-    return room;
+    return writeChunk(this.#socket, bytes);
   }
 
   end(trailers: Fields): void {
@@ -133,12 +129,13 @@ class H1Stream implements UpstreamStream {
     this.#finish();
   }
 
+  // A stream that is done has given its connection back: it may carry another one's answer already.
   pause(): void {
-    this.#socket.pause();
+    if (!this.#done) this.#socket.pause();
   }
 
   resume(): void {
-    this.#socket.resume();
+    if (!this.#done) this.#socket.resume();
   }
 
   abort(): void {

@@ -1,0 +1,47 @@
+// What happened to one TCP connection: a count, and a span in a trace of its own (TCP carries no trace header).
+import type { Decision } from '../policy/evaluate.ts';
+import { makeSpanId, makeTraceId } from '../traces/context.ts';
+import { nowMs } from './clock.ts';
+import type { Runtime } from './runtime.ts';
+
+export interface TcpFacts {
+  readonly kind: 'client' | 'server';
+  readonly peerService: string | undefined;
+  readonly peerId: string;
+  readonly startMs: number;
+  /** `tcp` for a connection that ended by itself, else why it did not. */
+  readonly outcome: string;
+  readonly decision?: Decision | undefined;
+  readonly requestBytes: number;
+  readonly responseBytes: number;
+}
+
+export function recordTcp(runtime: Runtime, facts: TcpFacts): void {
+  const durationMs = nowMs() - facts.startMs;
+  runtime.recorder.count(facts.kind === 'server' ? 'inbound' : 'outbound', facts.peerService ?? '-', 'tcp', facts.outcome, durationMs);
+  runtime.recorder.span({
+    traceId: makeTraceId(),
+    spanId: makeSpanId(),
+    parentId: undefined,
+    requestId: '',
+    kind: facts.kind,
+    service: runtime.service,
+    instance: runtime.instance,
+    peerService: facts.peerService,
+    peerId: facts.peerId,
+    protocol: 'tcp',
+    method: undefined,
+    path: undefined,
+    status: undefined,
+    startMs: facts.startMs,
+    durationMs,
+    attempt: 1,
+    refusal: facts.outcome === 'tcp' ? undefined : facts.outcome,
+    verdict: facts.decision?.verdict,
+    rule: facts.decision?.rule,
+    rulePlace: facts.decision?.place,
+    revision: facts.decision?.revision,
+    requestBytes: facts.requestBytes,
+    responseBytes: facts.responseBytes,
+  });
+}
