@@ -171,6 +171,8 @@ async function summarize(context: Context, client: AdminClient, windowMs: number
     );
     return;
   }
+  // In a clone nothing is on the PATH yet.
+  const me = context.env['npm_lifecycle_event'] === undefined ? 'meshctl' : 'node bin/meshctl.js';
   const title = (text: string): string => `\n${paint('strong', text)}\n`;
   context.print(`${title('Golden signals')}${goldenTable(stat)}${completenessLine(stat)}\n`);
   if (trace !== undefined) context.print(`${title('One request')}${renderWaterfall(trace, context.columns)}`);
@@ -180,7 +182,7 @@ async function summarize(context: Context, client: AdminClient, windowMs: number
     );
   context.print(`${title('Certificates in use')}${certificatesTable(items)}`);
   context.print(
-    `${title('Next')}  meshctl demo -d                 keep it running in the background\n  meshctl top                     golden signals, live\n  curl -i http://127.0.0.1:PORT/checkout      then: meshctl trace ID (its x-request-id)\n  meshctl policy show > p.yaml    change it, then: meshctl policy apply p.yaml\n  meshctl certs list              identities in use\n  meshctl down                    stop it\n`,
+    `${title('Next')}  ${me} demo -d                 keep it running in the background\n  ${me} top                     golden signals, live\n  curl -i http://127.0.0.1:PORT/checkout      then: ${me} trace ID (its x-request-id)\n  ${me} policy show > p.yaml    change it, then: ${me} policy apply p.yaml\n  ${me} certs list              identities in use\n  ${me} down                    stop it\n`,
   );
 }
 
