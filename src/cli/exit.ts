@@ -12,8 +12,6 @@ const CODES: Readonly<Record<FaultKind, number>> = {
   internal: 4,
 };
 
-export const EXIT = { ok: 0, no: 1, usage: 2, unreachable: 3, bug: 4, interrupted: 130 } as const;
-
 export function exitCodeFor(kind: FaultKind): number {
   return CODES[kind];
 }

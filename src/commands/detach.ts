@@ -66,7 +66,12 @@ export async function detach(context: Context, words: readonly string[]): Promis
   rmSync(scratch, { recursive: true, force: true });
   const line = text.split('\n')[0] ?? '';
   if (line === '')
-    throw new Fault('DETACH', 'internal', `the process in the background ended without a word: ${output.trim().split('\n').at(-1) ?? ''}`);
+    throw new Fault(
+      'DETACH',
+      'unavailable',
+      `the process in the background was ended before it was up${output.trim() === '' ? '' : `: ${output.trim().split('\n').at(-1)}`}`,
+      { hint: 'run the same command again, without -d to see what it does' },
+    );
   if (output.trim() !== '') context.note(output);
   const message = JSON.parse(line) as Message;
   if ('fault' in message) throw Fault.fromRecord(message.fault);

@@ -115,7 +115,7 @@ export class Exchange {
 
   onBodyEnd(trailers: Fields): void {
     this.#bodyEnded = trailers;
-    if (this.#stream !== undefined && !this.#finished) this.#stream.end(trailers);
+    if (this.#stream !== undefined && !this.#finished) this.#endRequest(this.#stream, trailers);
   }
 
   onDownstreamDrain(): void {
@@ -182,8 +182,14 @@ export class Exchange {
     this.#waiting = [];
     let room = true;
     for (const bytes of waiting) room = this.#forward(stream, bytes);
-    if (this.#bodyEnded !== undefined) stream.end(this.#bodyEnded);
+    if (this.#bodyEnded !== undefined) this.#endRequest(stream, this.#bodyEnded);
     else if (room) this.#downstream.resumeBody();
+  }
+
+  // The time for an answer runs from the end of the request: an upload may take as long as it takes.
+  #endRequest(stream: UpstreamStream, trailers: Fields): void {
+    stream.end(trailers);
+    if (this.#headSent || this.#finished) return;
     this.#timer = setTimeout(() => {
       this.#stream?.abort();
       this.#fault('timeout', `no answer within ${RESPONSE_TIMEOUT_MS} ms`, false);

@@ -16,6 +16,7 @@ test('suggests the nearest known word', () => {
 test('suggests nothing when no word is near', () => {
   assert.equal(nearest('ledger', SERVICES), undefined);
   assert.equal(didYouMean('', SERVICES), '');
+  assert.equal(nearest('c', ['a', 'b']), undefined);
 });
 
 for (const [name, text] of [

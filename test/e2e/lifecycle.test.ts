@@ -145,6 +145,27 @@ test('kill -9 of the supervisor: services and proxies go on; the next up ends th
   assert.equal(readFileSync(join(up.stateDir, 'ca', 'root.pem'), 'utf8'), root);
 });
 
+test('kill -9 at whatever moment of the start leaves something that starts again', async () => {
+  await using work = pairWorkplace();
+  for (const ms of [120, 250, 330, 410, 520, 700]) {
+    const starting = work.run(['up', '-d']);
+    await new Promise((done) => setTimeout(done, ms));
+    const marker = join(work.directory, 'mesh.yaml');
+    for (const name of process.platform === 'linux' ? readdirSync('/proc').filter((entry) => /^\d+$/.test(entry)) : []) {
+      // The supervisor of this mesh: its command line names the mesh file.
+      try {
+        if (readFileSync(`/proc/${name}/cmdline`, 'latin1').includes(`\0-f\0${marker}\0`)) process.kill(Number(name), 'SIGKILL');
+      } catch {
+        // Gone meanwhile.
+      }
+    }
+    await starting;
+  }
+  const up = await work.json<Up>(['up', '-d']);
+  assert.equal((await call(portOf(up), '/call')).status, 200);
+  assert.equal((await ready(work)).instances.length, 4);
+});
+
 test('down ends what a killed supervisor left', async () => {
   await using work = pairWorkplace();
   const up = await work.json<Up>(['up', '-d']);

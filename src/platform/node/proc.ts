@@ -9,16 +9,14 @@ export interface ProcessRecord {
   readonly startTime: string;
 }
 
-// sysconf(_SC_CLK_TCK) and the page size on every Linux that Node runs on, but for kernels with 16 or 64 KiB pages (read from auxv would be exact).
+// USER_HZ, which Linux keeps at 100 towards programs whatever the kernel was built with (proc(5)).
 const TICKS_PER_SECOND = 100;
-const PAGE_BYTES = 4096;
 
 interface Stat {
   readonly state: string;
   readonly group: number;
   readonly cpuMs: number;
   readonly startTime: string;
-  readonly memoryBytes: number;
 }
 
 function readStat(pid: number | string): Stat | undefined {
@@ -36,7 +34,6 @@ function readStat(pid: number | string): Stat | undefined {
     group: number(5),
     cpuMs: ((number(14) + number(15) + number(16) + number(17)) * 1000) / TICKS_PER_SECOND,
     startTime: fields[22 - 3] ?? '',
-    memoryBytes: number(24) * PAGE_BYTES,
   };
 }
 
@@ -81,11 +78,20 @@ export function usageOfGroups(groups: ReadonlySet<number>): Map<number, GroupUsa
     const sum = usage.get(stat.group);
     usage.set(stat.group, {
       cpuMs: (sum?.cpuMs ?? 0) + stat.cpuMs,
-      memoryBytes: (sum?.memoryBytes ?? 0) + stat.memoryBytes,
+      memoryBytes: (sum?.memoryBytes ?? 0) + residentBytes(entry),
       processes: (sum?.processes ?? 0) + 1,
     });
   }
   return usage;
+}
+
+// In KiB whatever the page size; 0 for a process that has just ended.
+function residentBytes(pid: string): number {
+  try {
+    return Number(/^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))?.[1] ?? 0) * 1024;
+  } catch {
+    return 0;
+  }
 }
 
 /** Sends a signal to a process group (`group` true) or process; false when it is gone. */

@@ -23,7 +23,7 @@ export const MAX_IDLE_PER_ENDPOINT = 64;
 export const CONNECT_TIMEOUT_MS = 5000;
 /** A TLS handshake that takes longer holds memory for nothing. */
 export const HANDSHAKE_TIMEOUT_MS = 10_000;
-/** Until the head of the answer; Envoy's route timeout is 15 s. */
+/** From the end of the request to the head of the answer; Envoy's route timeout is 15 s. */
 export const RESPONSE_TIMEOUT_MS = 30_000;
 /** Connections that one listener holds at once. */
 export const MAX_CONNECTIONS = 10_000;
