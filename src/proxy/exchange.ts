@@ -11,7 +11,7 @@ import type { Decision } from '../policy/evaluate.ts';
 import { outcomeOf } from '../signals/metrics.ts';
 import { makeSpanId, printTraceparent } from '../traces/context.ts';
 import { nowMs } from './clock.ts';
-import { type Fields, fieldOf, setField, withoutHopByHop } from './codec/fields.ts';
+import { type Fields, fieldOf, safeTrailers, setField, withoutHopByHop } from './codec/fields.ts';
 import type { Framing } from './codec/h1/framing.ts';
 import type { RequestHead, ResponseHead } from './codec/h1/head.ts';
 import { RESPONSE_TIMEOUT_MS } from './codec/limits.ts';
@@ -114,8 +114,8 @@ export class Exchange {
   }
 
   onBodyEnd(trailers: Fields): void {
-    this.#bodyEnded = trailers;
-    if (this.#stream !== undefined && !this.#finished) this.#endRequest(this.#stream, trailers);
+    this.#bodyEnded = safeTrailers(trailers);
+    if (this.#stream !== undefined && !this.#finished) this.#endRequest(this.#stream, this.#bodyEnded);
   }
 
   onDownstreamDrain(): void {
@@ -218,7 +218,7 @@ export class Exchange {
       },
       onEnd: (trailers) => {
         this.#endAttempt(undefined, this.#status);
-        this.#downstream.end(trailers);
+        this.#downstream.end(safeTrailers(trailers));
         this.#finish();
       },
       onFault: (refusal, why) => this.#fault(refusal, why, false),

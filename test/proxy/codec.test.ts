@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { REFUSALS } from '../../src/mesh/refusal.ts';
-import { fieldOf, hasToken, setField, withoutHopByHop } from '../../src/proxy/codec/fields.ts';
+import { fieldOf, hasToken, safeTrailers, setField, withoutHopByHop } from '../../src/proxy/codec/fields.ts';
 import { RequestParser, ResponseParser } from '../../src/proxy/codec/h1/parser.ts';
 import { MAX_FIELDS, MAX_HEAD_BYTES } from '../../src/proxy/codec/limits.ts';
 import { answerFor } from '../../src/proxy/rescue.ts';
@@ -177,6 +177,36 @@ test('does not let a caller remove fields that matter by naming them', () => {
 
 test('takes out fields that only a proxy may set', () =>
   assert.deepEqual(withoutHopByHop(['x-meshctl-refusal', 'denied', 'x-meshctl-trace', 't', 'a', 'b']), ['a', 'b']));
+
+test('passes on trailers, but none that frames, routes or authenticates', () => {
+  const trailers = [
+    'x-sum',
+    '1',
+    'content-length',
+    '5',
+    'transfer-encoding',
+    'chunked',
+    'host',
+    'b',
+    'authorization',
+    'c',
+    'set-cookie',
+    'd',
+    'x-request-id',
+    'e',
+    'x-meshctl-refusal',
+    'f',
+    'grpc-status',
+    '0',
+  ];
+  assert.deepEqual(safeTrailers(trailers), ['x-sum', '1', 'grpc-status', '0']);
+});
+
+test('refuses lines that end without a carriage return at once', () => {
+  assert.equal(parseRequest('GET / HTTP/1.1\nHost: a\n\n'), 'error 400');
+  assert.equal(parseRequest('GET / HTTP/1.1\r\nHost: a\n'), 'error 400');
+  assert.equal(parseRequest('GET / HTTP/1.1\r'), 'nothing');
+});
 
 test('replaces every line of a field by one', () => {
   const fields = setField(['a', '1', 'b', '2', 'a', '3'], 'a', '4');

@@ -65,6 +65,38 @@ export function withoutHopByHop(fields: Fields): Fields {
   return kept;
 }
 
+// RFC 9110 section 6.5.1: fields that frame, route, authenticate or say how to read the content mean nothing, or harm, behind it.
+const NEVER_TRAILING = new Set([
+  ...HOP_BY_HOP,
+  ...NEVER_NOMINATED,
+  'age',
+  'cache-control',
+  'content-encoding',
+  'content-range',
+  'content-type',
+  'date',
+  'expect',
+  'expires',
+  'location',
+  'max-forwards',
+  'range',
+  'retry-after',
+  'set-cookie',
+  'trailer',
+  'vary',
+  'www-authenticate',
+]);
+
+/** The trailers that may be passed on. */
+export function safeTrailers(trailers: Fields): Fields {
+  const kept: Fields = [];
+  for (let i = 0; i < trailers.length; i += 2) {
+    const name = trailers[i] ?? '';
+    if (!NEVER_TRAILING.has(name) && !name.startsWith(OWN_PREFIX)) kept.push(name, trailers[i + 1] ?? '');
+  }
+  return kept;
+}
+
 /** The list with every line of `name` replaced by one; undefined removes it. */
 export function setField(fields: Fields, name: string, value: string | undefined): Fields {
   const kept: Fields = [];

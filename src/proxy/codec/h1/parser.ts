@@ -135,6 +135,7 @@ abstract class Parser<Head> {
     }
     if (this.#buffer.length === 0) return false;
     const end = this.#buffer.indexOf(HEAD_END);
+    if (end < 0 && hasBareLineFeed(this.#buffer)) return this.#fail({ status: 400, why: 'a line that ends without a carriage return' });
     if (end < 0 || end > MAX_HEAD_BYTES) {
       if (this.#buffer.length > MAX_HEAD_BYTES) this.#fail({ status: 431, why: `a head of more than ${MAX_HEAD_BYTES} bytes` });
       return false;
@@ -227,6 +228,12 @@ abstract class Parser<Head> {
     this.events.onError(error);
     return false;
   }
+}
+
+// Such a head would never be whole; saying so at once beats waiting for its time to run out.
+function hasBareLineFeed(bytes: Buffer): boolean {
+  for (let at = bytes.indexOf(0x0a); at >= 0; at = bytes.indexOf(0x0a, at + 1)) if (bytes[at - 1] !== 0x0d) return true;
+  return false;
 }
 
 export class RequestParser extends Parser<RequestHead> {
