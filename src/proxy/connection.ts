@@ -33,6 +33,8 @@ export class HttpConnection implements Downstream {
   #exchange: Exchange | undefined;
   #keepAlive = true;
   #requestEnded = false;
+  /** No body follows the head of the request under way. */
+  #bodyless = true;
   #responseEnded = false;
   #chunked = false;
   #headTimer: NodeJS.Timeout | undefined;
@@ -113,7 +115,7 @@ export class HttpConnection implements Downstream {
     if (this.#closed) return;
     if (this.#chunked) this.#socket.write(lastChunk(trailers), 'latin1');
     this.#responseEnded = true;
-    if (!this.#requestEnded) this.#keepAlive = false;
+    if (!this.#requestEnded && !this.#bodyless) this.#keepAlive = false;
     this.#next();
   }
 
@@ -142,6 +144,7 @@ export class HttpConnection implements Downstream {
     this.#socket.setTimeout(0);
     this.#minor = head.minor;
     this.#requestEnded = false;
+    this.#bodyless = framing.kind === 'none' || (framing.kind === 'length' && framing.length === 0);
     this.#responseEnded = false;
     this.#chunked = false;
     this.#keepAlive = head.minor === 1 ? !hasToken(head.fields, 'connection', 'close') : hasToken(head.fields, 'connection', 'keep-alive');
@@ -159,6 +162,8 @@ export class HttpConnection implements Downstream {
   /** When request and answer are both whole the next request may begin. */
   #next(): void {
     if (!this.#responseEnded || this.#tunnelled) return;
+    // Refused while its head was being read: the parser says in a moment that the request is whole.
+    if (!this.#requestEnded && this.#bodyless) return;
     if (!this.#requestEnded || !this.#keepAlive || (this.#peerEnded && this.#parser.isIdle)) {
       this.#exchange = undefined;
       this.#closeGently();

@@ -66,6 +66,23 @@ test('between two proxies passes TLS 1.3 and nothing of the request', async () =
   }
 });
 
+test('many requests, denied ones among them, share one connection between two proxies', async () => {
+  await using mesh = await TestMesh.start(MESH, 'allow:\n  - web -> orders: GET /yes\n');
+  await using app = await startApp();
+  const web = await mesh.addProxy('web');
+  const orders = await mesh.addProxy('orders', { appPort: app.port });
+  await using relay = await startRelay(orders.ports.inbound['http'] ?? 0);
+  await mesh.place('orders-0', { http: relay.port });
+  const statuses: number[] = [];
+  for (const path of ['/yes', '/no', '/no', '/yes', '/no', '/yes'])
+    statuses.push((await call(web.ports.outbound['orders'] ?? 0, path)).status);
+  assert.deepEqual(statuses, [200, 403, 403, 200, 403, 200]);
+  assert.equal(relay.connections(), 1);
+  // A body that is refused has nowhere to go: its connection ends with the answer, and the next request has another.
+  assert.equal((await call(web.ports.outbound['orders'] ?? 0, '/no', { method: 'POST', body: 'x'.repeat(100_000) })).status, 403);
+  assert.equal((await call(web.ports.outbound['orders'] ?? 0, '/yes')).status, 200);
+});
+
 async function present(
   port: number,
   credential: Partial<ConnectionOptions>,

@@ -280,6 +280,8 @@ export interface Relay extends AsyncDisposable {
   readonly port: number;
   readonly toServer: Buffer[];
   readonly toClient: Buffer[];
+  /** Connections that came so far. */
+  connections(): number;
 }
 
 /** Passes bytes to `target` and keeps a copy of each direction. */
@@ -288,7 +290,9 @@ export async function startRelay(target: number): Promise<Relay> {
   const toServer: Buffer[] = [];
   const toClient: Buffer[] = [];
   const sockets = new Set<Socket>();
+  let count = 0;
   const server = createServer({ allowHalfOpen: true }, (client) => {
+    count++;
     const upstream = connect({ port: target, host: '127.0.0.1', allowHalfOpen: true });
     for (const socket of [client, upstream]) {
       sockets.add(socket);
@@ -305,6 +309,7 @@ export async function startRelay(target: number): Promise<Relay> {
     port,
     toServer,
     toClient,
+    connections: () => count,
     [Symbol.asyncDispose]: async () => {
       for (const socket of sockets) socket.destroy();
       await new Promise((done) => server.close(done));

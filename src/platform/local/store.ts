@@ -19,6 +19,8 @@ const PRUNE_EVERY_MS = 10_000;
 /** Newest spans kept, whatever their age: about 400 MiB. */
 const MAX_SPANS = 500_000;
 const SCHEMA_VERSION = 1;
+/** Newest points kept, whatever their age: about 150 MiB. */
+const MAX_POINTS = 500_000;
 /** What waits for the next flush; beyond it the oldest is dropped, so that a slow disk does not fill the memory. */
 const MAX_WAITING_SPANS = 100_000;
 
@@ -245,7 +247,7 @@ export class LocalStore implements Store {
     );
   }
 
-  /** Deletes what is older than the retention, and the oldest spans over the cap; a bounded piece at a time. */
+  /** Deletes what is older than the retention, and the oldest over the caps; a bounded piece at a time. */
   prune(nowMs: number): void {
     const before = nowMs - this.#retentionMs();
     this.#on(this.#telemetry, 'DELETE FROM spans WHERE id IN (SELECT id FROM spans WHERE start_ms < ? ORDER BY id LIMIT 20000)').run(
@@ -258,6 +260,10 @@ export class LocalStore implements Store {
     this.#on(this.#telemetry, 'DELETE FROM points WHERE rowid IN (SELECT rowid FROM points WHERE at < ? LIMIT 20000)').run(
       Math.floor(before),
     );
+    this.#on(
+      this.#telemetry,
+      'DELETE FROM points WHERE rowid IN (SELECT rowid FROM points WHERE rowid <= (SELECT max(rowid) FROM points) - ? ORDER BY rowid LIMIT 20000)',
+    ).run(MAX_POINTS);
     const stale = this.#on(this.#telemetry, 'SELECT id FROM series WHERE last_at < ?').all(Math.floor(before)) as Row[];
     for (const { id } of stale) {
       this.#on(this.#telemetry, 'DELETE FROM series WHERE id = ?').run(Number(id));
