@@ -22,9 +22,13 @@ export interface Detached {
 
 type Message = { readonly ready: Detached } | { readonly fault: FaultRecord };
 
-/** Whether this process is the one in the background. */
+let inBackground: boolean | undefined;
+
+/** Whether this process is the one in the background. The mark is taken out of the environment: services do not inherit it. */
 export function isDetachedChild(env: NodeJS.ProcessEnv): boolean {
-  return env[MARK] === '1';
+  inBackground ??= env[MARK] === '1';
+  delete env[MARK];
+  return inBackground;
 }
 
 /** Called by the process in the background, once: it is up, or it failed. */

@@ -82,6 +82,34 @@ test('runs the commands of a mesh file; a second up tells what changed; down lea
   assert.equal((await work.run(['down'])).code, 3);
 });
 
+test('a service gets what the documents say in its environment, and nothing of our own', async () => {
+  await using work = pairWorkplace();
+  work.write('env.js', "require('http').createServer((q, s) => s.end(JSON.stringify(process.env))).listen(process.env.PORT, '127.0.0.1');");
+  work.write(
+    'mesh.yaml',
+    readFileSync(join(work.directory, 'mesh.yaml'), 'utf8').replace(
+      'front: {command: [node, echo.js], calls: [back]}',
+      'front: {command: [node, env.js, "{port}"], calls: [back, some-db], env: {LOG: info}}\n  some-db: {command: [node, echo.js], ports: {sql: {protocol: tcp}}}',
+    ),
+  );
+  const up = await work.json<Up>(['up', '-d']);
+  const env = JSON.parse((await call(portOf(up), '/')).body) as Record<string, string>;
+  assert.match(env['BACK_URL'] ?? '', /^http:\/\/127\.0\.0\.1:\d+$/);
+  assert.match(`${env['SOME_DB_HOST']}:${env['SOME_DB_PORT']}`, /^127\.0\.0\.1:\d+$/);
+  assert.match(env['HTTP_PROXY'] ?? '', /^http:\/\/127\.0\.0\.1:\d+$/);
+  assert.deepEqual(
+    [env['http_proxy'], env['NO_PROXY'], env['NODE_USE_ENV_PROXY'], env['LOG'], env['MESHCTL_INSTANCE']],
+    [env['HTTP_PROXY'], 'localhost,127.0.0.1,::1', '1', 'info', 'front-0'],
+  );
+  assert.equal(env['PORT'], env['PORT_HTTP']);
+  assert.deepEqual(
+    Object.keys(env)
+      .filter((name) => name.startsWith('MESHCTL_'))
+      .sort(),
+    ['MESHCTL_INSTANCE', 'MESHCTL_SERVICE'],
+  );
+});
+
 test('state is for its owner only, and no key of a proxy is in it', async () => {
   await using work = pairWorkplace();
   await work.json<Up>(['up', '-d']);

@@ -90,6 +90,21 @@ test('every claim of the threat model names a test that exists', () => {
   for (const [, file = '', title = ''] of rows) assert.ok(read(file).includes(title), `${file}: ${title}`);
 });
 
+test('every source file that the documents name exists', () => {
+  for (const page of ['docs/architecture.md', 'docs/life-of-a-request.md']) {
+    let folder = '';
+    for (const [, name = ''] of read(page).matchAll(/`(?:src\/)?([a-z0-9/-]+\.ts)`/g)) {
+      // A bare name stands in the folder of the one before, or in proxy/.
+      if (name.includes('/') && existsSync(join(ROOT, 'src', name))) folder = join(name, '..');
+      const places = [join('src', name), join('src', folder, name), join('src/proxy', name), join('test', name)];
+      assert.ok(
+        places.some((place) => existsSync(join(ROOT, place))),
+        `${page}: ${name}`,
+      );
+    }
+  }
+});
+
 test('links between documents lead somewhere', () => {
   for (const page of [
     'README.md',

@@ -168,6 +168,7 @@ export class Instance {
     const token = this.#makeToken();
     // Control must know the token before the proxy shows it.
     await this.#context.onChange();
+    if (this.#stopping) return;
     const { service } = this;
     const spec = this.#context.spec();
     const log = openLog(this.#context.state, `${this.name}.proxy`);
