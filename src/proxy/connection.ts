@@ -9,13 +9,15 @@ import { encodeResponseHead, lastChunk } from './codec/h1/encode.ts';
 import type { Framing } from './codec/h1/framing.ts';
 import type { HeadError, RequestHead, ResponseHead } from './codec/h1/head.ts';
 import { RequestParser } from './codec/h1/parser.ts';
-import { HEAD_TIMEOUT_MS, IDLE_TIMEOUT_MS, LINGER_MS } from './codec/limits.ts';
+import { HEAD_TIMEOUT_MS, IDLE_TIMEOUT_MS, LINGER_MS, MAX_PIPELINED_BYTES } from './codec/limits.ts';
 import { type Downstream, Exchange } from './exchange.ts';
+import { joinSockets } from './net/join.ts';
 import { openTunnel } from './net/tunnel.ts';
 import { writeChunk } from './net/write-chunk.ts';
 import { answerFor } from './rescue.ts';
 import { type Listener, matchTunnel } from './route/match.ts';
 import type { Runtime } from './runtime.ts';
+import type { UpgradedConnection } from './upstream/stream.ts';
 
 export type VerifiedPeer = Exclude<Peer, { refused: string }>;
 
@@ -23,6 +25,8 @@ export interface Origin {
   readonly listener: Listener;
   /** Who proved to be at the other end; undefined on plain listeners. */
   readonly peer: VerifiedPeer | undefined;
+  /** Ends the connection so that the caller does not take it for a proper end. */
+  readonly reset: () => void;
 }
 
 export class HttpConnection implements Downstream {
@@ -42,6 +46,8 @@ export class HttpConnection implements Downstream {
   /** Set when the caller shut down its sending side. */
   #peerEnded = false;
   #tunnelled = false;
+  /** The caller sent too far ahead: it is not read until its request under way is answered. */
+  #heldBack = false;
 
   constructor(runtime: Runtime, origin: Origin, socket: Socket) {
     this.#runtime = runtime;
@@ -90,6 +96,16 @@ export class HttpConnection implements Downstream {
     if (!this.#closed) this.#socket.write(encodeResponseHead(head.status, head.reason, head.fields), 'latin1');
   }
 
+  upgrade(fields: Fields, upstream: UpgradedConnection, onDone: (sent: number, received: number, expired: boolean) => void): void {
+    this.#leaveHttp();
+    const first = this.#parser.takeRest();
+    this.#socket.write(encodeResponseHead(101, 'Switching Protocols', fields), 'latin1');
+    if (upstream.first.length > 0) this.#socket.write(upstream.first);
+    if (first.length > 0) upstream.socket.write(first);
+    const expiresAtMs = Math.min(upstream.expiresAtMs, this.#origin.peer?.notAfterMs ?? Number.POSITIVE_INFINITY);
+    joinSockets({ socket: this.#socket, reset: this.#origin.reset }, upstream, expiresAtMs, onDone);
+  }
+
   head(status: number, reason: string, fields: Fields, framing: Framing): void {
     if (this.#closed) return;
     this.#chunked = framing.kind === 'chunked' || framing.kind === 'until-close';
@@ -124,17 +140,22 @@ export class HttpConnection implements Downstream {
   }
 
   pauseBody(): void {
-    if (!this.#closed) this.#socket.pause();
+    if (!this.#closed && !this.#tunnelled) this.#socket.pause();
   }
 
   resumeBody(): void {
-    if (!this.#closed) this.#socket.resume();
+    if (!this.#closed && !this.#tunnelled && !this.#heldBack) this.#socket.resume();
   }
 
   #minor: 0 | 1 = 1;
 
   #onData(bytes: Buffer): void {
     this.#parser.push(bytes);
+    if (this.#tunnelled) return;
+    if (this.#exchange !== undefined && this.#parser.heldBytes > MAX_PIPELINED_BYTES) {
+      this.#heldBack = true;
+      this.#socket.pause();
+    }
     this.#armHead();
   }
 
@@ -170,6 +191,7 @@ export class HttpConnection implements Downstream {
       return;
     }
     this.#exchange = undefined;
+    this.#heldBack = false;
     this.#socket.resume();
     this.#armIdle();
     this.#parser.next();
@@ -219,14 +241,22 @@ export class HttpConnection implements Downstream {
       this.#closeGently();
       return;
     }
-    this.#tunnelled = true;
-    this.#socket.removeAllListeners('data');
-    this.#socket.removeAllListeners('end');
-    this.#socket.pause();
+    this.#leaveHttp();
     const first = this.#parser.takeRest();
     void openTunnel(this.#runtime, upstream, this.#socket, first, () =>
       this.#socket.write(encodeResponseHead(200, 'Connection established', []), 'latin1'),
     );
+  }
+
+  // From here on the socket belongs to whoever joins it with another.
+  #leaveHttp(): void {
+    this.#tunnelled = true;
+    clearTimeout(this.#headTimer);
+    this.#socket.setTimeout(0);
+    this.#socket.removeAllListeners('data');
+    this.#socket.removeAllListeners('end');
+    this.#socket.removeAllListeners('drain');
+    this.#socket.pause();
   }
 
   #onEnd(): void {

@@ -11,7 +11,7 @@ import type { Decision } from '../policy/evaluate.ts';
 import { outcomeOf } from '../signals/metrics.ts';
 import { makeSpanId, printTraceparent } from '../traces/context.ts';
 import { nowMs } from './clock.ts';
-import { type Fields, fieldOf, safeTrailers, setField, withoutHopByHop } from './codec/fields.ts';
+import { askedUpgrade, type Fields, fieldOf, safeTrailers, setField, withoutHopByHop } from './codec/fields.ts';
 import type { Framing } from './codec/h1/framing.ts';
 import type { RequestHead, ResponseHead } from './codec/h1/head.ts';
 import { RESPONSE_TIMEOUT_MS } from './codec/limits.ts';
@@ -23,11 +23,13 @@ import type { Runtime } from './runtime.ts';
 import type { Tables } from './tables.ts';
 import { type Tracing, traceExchange } from './trace.ts';
 import { type Destination, pick } from './upstream/pick.ts';
-import type { UpstreamEvents, UpstreamStream } from './upstream/stream.ts';
+import type { UpgradedConnection, UpstreamEvents, UpstreamStream } from './upstream/stream.ts';
 
 /** What an exchange asks of the connection that it came on. */
 export interface Downstream {
   interim(head: ResponseHead): void;
+  /** Answers 101 and joins the two connections; `onDone` is called once when both have ended. */
+  upgrade(fields: Fields, upstream: UpgradedConnection, onDone: (sent: number, received: number, expired: boolean) => void): void;
   head(status: number, reason: string, fields: Fields, framing: Framing): void;
   /** False: wait for Exchange.onDownstreamDrain(). */
   data(bytes: Buffer): boolean;
@@ -176,7 +178,8 @@ export class Exchange {
 
   #send(stream: UpstreamStream, attempt: Attempt): void {
     const route = this.#route as Route;
-    stream.send(this.#head.method, route.path + route.query, this.#upstreamFields(attempt), this.#framing);
+    const upgrade = this.#framing.kind === 'none' ? askedUpgrade(this.#head.method, this.#head.minor, this.#head.fields) : undefined;
+    stream.send(this.#head.method, route.path + route.query, this.#upstreamFields(attempt), this.#framing, upgrade);
     this.#stream = stream;
     const waiting = this.#waiting;
     this.#waiting = [];
@@ -211,6 +214,22 @@ export class Exchange {
         this.#status = head.status;
         this.#headSent = true;
         this.#downstream.head(head.status, head.reason, this.#answerFields(head), framing);
+      },
+      onUpgrade: (head, connection) => {
+        clearTimeout(this.#timer);
+        this.#status = head.status;
+        this.#headSent = true;
+        const fields = [...this.#answerFields(head), 'connection', 'Upgrade', 'upgrade', 'websocket'];
+        this.#downstream.upgrade(fields, connection, (sent, received, expired) => {
+          this.#requestBytes += sent;
+          this.#responseBytes += received;
+          if (expired) {
+            this.#refusal = 'identity_expired';
+            this.#runtime.recorder.identityExpired++;
+          }
+          this.#endAttempt(this.#refusal, this.#status);
+          this.#finish();
+        });
       },
       onData: (bytes) => {
         this.#responseBytes += bytes.length;

@@ -122,14 +122,14 @@ export class Supervisor {
     this.#recordChildren();
   }
 
-  /** Resolves when every instance is ready. Throws what keeps one from ever being, or NOT_READY naming those that are not. */
+  /** Resolves when every instance is ready and every proxy knows it. Throws what keeps one from ever being, or NOT_READY naming those that are not. */
   async whenReady(timeoutMs: number): Promise<void> {
     const end = Date.now() + timeoutMs;
     for (;;) {
       const fault = this.#instances.find((instance) => instance.fault !== undefined)?.fault;
       if (fault !== undefined) throw fault;
       const missing = this.#instances.filter((instance) => !instance.isReady);
-      if (missing.length === 0) return;
+      if (missing.length === 0) return this.#whenInSync(end);
       const left = end - Date.now();
       if (left <= 0 || this.#stopping) {
         const why = missing
@@ -146,6 +146,15 @@ export class Supervisor {
           done();
         };
       });
+    }
+  }
+
+  // An instance that is ready but not yet known to its callers would cost the first requests.
+  async #whenInSync(endMs: number): Promise<void> {
+    while (!this.#stopping && Date.now() < endMs) {
+      const status = await this.#client?.request('proxy.status', null).catch(() => undefined);
+      if (status?.proxies.every((proxy) => proxy.inSync)) return;
+      await new Promise((done) => setTimeout(done, 10));
     }
   }
 

@@ -23,6 +23,13 @@ export function hasToken(fields: Fields, name: string, token: string): boolean {
   return false;
 }
 
+/** The protocol that a request asks to switch to, if it is one that passes: WebSocket only (RFC 6455 section 4.2.1). */
+export function askedUpgrade(method: string, minor: 0 | 1, fields: Fields): string | undefined {
+  if (method !== 'GET' || minor !== 1 || !hasToken(fields, 'connection', 'upgrade')) return undefined;
+  const protocols = fieldsOf(fields, 'upgrade');
+  return protocols.length === 1 && protocols[0]?.toLowerCase() === 'websocket' ? 'websocket' : undefined;
+}
+
 function listOf(value: string): string[] {
   return value.split(',').map((part) => part.trim().toLowerCase());
 }

@@ -72,7 +72,7 @@ export function createInbound(runtime: Runtime, listener: InboundListener): List
     }
     const connection = new HttpConnection(
       runtime,
-      { listener: { kind: 'inbound', portName: listener.portName, appPort: listener.appPort }, peer },
+      { listener: { kind: 'inbound', portName: listener.portName, appPort: listener.appPort }, peer, reset: () => reset(socket) },
       socket,
     );
     connections.add(connection);

@@ -18,7 +18,7 @@ export function createHttpListener(runtime: Runtime, listener: Listener): Listen
   const connections = new Map<Socket, HttpConnection>();
   const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
     if (listener.kind === 'ingress') runtime.recorder.openConnections++;
-    connections.set(socket, new HttpConnection(runtime, { listener, peer: undefined }, socket));
+    connections.set(socket, new HttpConnection(runtime, { listener, peer: undefined, reset: () => void socket.resetAndDestroy() }, socket));
     socket.once('close', () => {
       connections.delete(socket);
       if (listener.kind === 'ingress') runtime.recorder.openConnections--;

@@ -7,7 +7,7 @@ import type { HeadError, ResponseHead } from '../codec/h1/head.ts';
 import { ResponseParser } from '../codec/h1/parser.ts';
 import type { Connected } from '../net/connect.ts';
 import { writeChunk } from '../net/write-chunk.ts';
-import type { UpstreamEvents, UpstreamStream } from './stream.ts';
+import type { UpgradedConnection, UpstreamEvents, UpstreamStream } from './stream.ts';
 
 export interface H1Owner {
   /** Once after each exchange. */
@@ -73,6 +73,17 @@ export class H1Connection {
     this.#owner.onReleased(this, reusable && this.isUsable);
   }
 
+  /** Lets go of the socket: HTTP is over on it. It counts as in flight until it closes. */
+  detach(): UpgradedConnection {
+    this.#stream = undefined;
+    this.#closed = true;
+    for (const event of ['data', 'end', 'drain', 'timeout', 'error', 'close']) this.#socket.removeAllListeners(event);
+    this.#socket.on('error', () => undefined);
+    this.#socket.pause();
+    this.#socket.once('close', () => this.#owner.onReleased(this, false));
+    return { socket: this.#socket, reset: this.connected.reset, first: this.#parser.takeRest(), expiresAtMs: this.connected.expiresAtMs };
+  }
+
   /** Closes the connection after `ms` without use. */
   closeWhenIdle(ms: number): void {
     this.#socket.setTimeout(ms);
@@ -100,6 +111,7 @@ class H1Stream implements UpstreamStream {
   readonly #connection: H1Connection;
   readonly #socket: Socket;
   #chunked = false;
+  #upgrade: string | undefined;
   #sent = false;
   #received = false;
   #keepAlive = true;
@@ -112,9 +124,14 @@ class H1Stream implements UpstreamStream {
     this.reused = reused;
   }
 
-  send(method: string, target: string, fields: Fields, framing: Framing): void {
+  send(method: string, target: string, fields: Fields, framing: Framing, upgrade: string | undefined): void {
+    this.#upgrade = upgrade;
     this.#chunked = framing.kind === 'chunked';
-    const framed = this.#chunked ? [...fields, 'transfer-encoding', 'chunked'] : fields;
+    const framed = [
+      ...fields,
+      ...(this.#chunked ? ['transfer-encoding', 'chunked'] : []),
+      ...(upgrade === undefined ? [] : ['connection', 'Upgrade', 'upgrade', upgrade]),
+    ];
     this.#socket.write(encodeRequestHead(method, target, framed), 'latin1');
   }
 
@@ -151,6 +168,11 @@ class H1Stream implements UpstreamStream {
   }
 
   receiveHead(head: ResponseHead, framing: Framing): void {
+    if (head.status === 101 && this.#upgrade !== undefined && hasToken(head.fields, 'upgrade', this.#upgrade)) {
+      this.#done = true;
+      this.events.onUpgrade(head, this.#connection.detach());
+      return;
+    }
     if (head.status === 101) {
       this.#done = true;
       this.#connection.release(false);

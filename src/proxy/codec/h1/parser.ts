@@ -57,6 +57,11 @@ abstract class Parser<Head> {
     return this.#state === STATE.head;
   }
 
+  /** Bytes of the next message that wait for next(). */
+  get heldBytes(): number {
+    return this.#state === STATE.done ? this.#buffer.length : 0;
+  }
+
   /** Bytes that came after the message, for whoever takes over the connection (CONNECT). */
   takeRest(): Buffer {
     const rest = this.#buffer;
