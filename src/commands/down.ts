@@ -1,7 +1,7 @@
 // `meshctl down`: ends the supervisor, which ends everything else; where the supervisor died, ends what it left.
 import { rmSync } from 'node:fs';
 import { Fault } from '../base/fault.ts';
-import { locateState, readChildren, readSupervisor } from '../platform/local/state-dir.ts';
+import { endLeftovers, locateState, readSupervisor } from '../platform/local/state-dir.ts';
 import { endProcess, isAlive } from '../platform/node/proc.ts';
 import type { Run } from './context.ts';
 import { stateOption } from './input.ts';
@@ -13,13 +13,11 @@ export const run: Run = async (context, input) => {
   const { state, note } = locateState(stateOption(input), context.cwd);
   if (note !== undefined) context.note(`meshctl: ${note}\n`);
   const record = readSupervisor(state);
-  const children = readChildren(state).filter(isAlive);
   const running = record !== undefined && isAlive(record.process);
-  if (!running && children.length === 0) throw new Fault('MESH_NONE', 'unavailable', `the mesh of ${state.root} is not running`);
   if (running) await endProcess(record.process, false, SUPERVISOR_GRACE_MS);
-  const left = children.filter(isAlive);
-  await Promise.all(left.map((child) => endProcess(child, child.group, CHILD_GRACE_MS)));
-  if (!running || left.length > 0) rmSync(state.run, { recursive: true, force: true });
+  const left = await endLeftovers(state, CHILD_GRACE_MS);
+  if (!running && left === 0) throw new Fault('MESH_NONE', 'unavailable', `the mesh of ${state.root} is not running`);
+  if (left > 0) rmSync(state.run, { recursive: true, force: true });
   context.print(`mesh/${record?.meshName ?? 'unknown'} stopped\n`);
   return 0;
 };

@@ -37,8 +37,11 @@ function main(): void {
       },
     );
   };
-  // The supervisor may die: the proxy goes on serving without it.
+  // The supervisor may die: the proxy goes on serving without it, unless it had not begun.
   supervisor.on('error', () => undefined);
+  supervisor.on('close', () => {
+    if (!begun) process.exit(1);
+  });
   supervisor.on('data', (bytes: Buffer) => {
     try {
       for (const message of decoder.push(bytes)) {

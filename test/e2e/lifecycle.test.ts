@@ -4,7 +4,7 @@ import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from '
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { startTimeOf } from '../../src/platform/node/proc.ts';
+import { processesOf, startTimeOf } from '../../src/platform/node/proc.ts';
 import { pairWorkplace, Workplace } from '../support/cli.ts';
 import { call, listen } from '../support/test-mesh.ts';
 
@@ -106,7 +106,7 @@ test('a service gets what the documents say in its environment, and nothing of o
     Object.keys(env)
       .filter((name) => name.startsWith('MESHCTL_'))
       .sort(),
-    ['MESHCTL_INSTANCE', 'MESHCTL_SERVICE'],
+    ['MESHCTL_INSTANCE', 'MESHCTL_OWNER', 'MESHCTL_SERVICE'],
   );
 });
 
@@ -192,6 +192,11 @@ test('kill -9 at whatever moment of the start leaves something that starts again
   const up = await work.json<Up>(['up', '-d']);
   assert.equal((await call(portOf(up), '/call')).status, 200);
   assert.equal((await ready(work)).instances.length, 4);
+  const owner = join(work.directory, '.meshctl');
+  if (process.platform === 'linux')
+    assert.equal(processesOf(owner).length, 8, 'control, 4 proxies and 3 services, and nothing of the earlier ones');
+  await work.run(['down']);
+  assert.deepEqual(processesOf(owner), []);
 });
 
 test('down ends what a killed supervisor left', async () => {

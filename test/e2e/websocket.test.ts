@@ -90,7 +90,8 @@ test('bytes that a client sends before the answer are not lost', async () => {
     ingress.ports.ingress ?? 0,
     `GET /chat HTTP/1.1\r\nHost: a\r\n${HANDSHAKE}\r\n\u0081\u0082\u0000\u0000\u0000\u0000hi`,
   );
-  assert.match(answer, /^HTTP\/1\.1 101 [\s\S]*sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK\+xOo=[\s\S]*\r\n\r\n\u0081\u0002hi$/);
+  assert.match(answer, /^HTTP\/1\.1 101 [\s\S]*sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK\+xOo=/);
+  assert.ok(answer.endsWith('\r\n\r\n\u0081\u0002hi'));
   close();
 });
 

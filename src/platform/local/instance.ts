@@ -18,7 +18,7 @@ import { INGRESS } from '../../mesh/identity.ts';
 import type { InstanceState } from '../../mesh/messages.ts';
 import type { MeshSpec, ServiceSpec } from '../../mesh/spec.ts';
 import type { Bootstrap, ProxyReport } from '../../proxy/bootstrap.ts';
-import { endProcess, recordOf, signal } from '../node/proc.ts';
+import { endProcess, OWNER, recordOf, signal } from '../node/proc.ts';
 import { programArguments } from '../node/programs.ts';
 import { openLog } from './logs.ts';
 import type { ChildRecord, StateDir } from './state-dir.ts';
@@ -174,7 +174,7 @@ export class Instance {
     const log = openLog(this.#context.state, `${this.name}.proxy`);
     const child = spawn(process.execPath, programArguments('proxy'), {
       stdio: ['ignore', log, log, 'pipe'],
-      env: { PATH: process.env['PATH'] },
+      env: { PATH: process.env['PATH'], [OWNER]: this.#context.state.root },
       detached: true,
     });
     closeSync(log);
@@ -207,8 +207,9 @@ export class Instance {
       ingressPort: service === undefined ? (known?.ingress ?? this.#fixedIngressPort ?? 0) : undefined,
     };
     socket.on('error', () => undefined);
-    socket.write(encodeFrame(bootstrap));
+    // On record before it begins: a proxy whose supervisor dies first ends by itself.
     this.#context.onChildren();
+    socket.write(encodeFrame(bootstrap));
     const listening = new Promise<void>((done) => {
       const decoder = new FrameDecoder();
       socket.on('data', (bytes: Buffer) => {
@@ -383,6 +384,7 @@ export class Instance {
       PORT: String(this.#appPort(undefined)),
       MESHCTL_SERVICE: service.name,
       MESHCTL_INSTANCE: this.name,
+      [OWNER]: this.#context.state.root,
     };
     for (const [name, port] of this.#appPorts) environment[`PORT_${variable(name)}`] = String(port);
     for (const callee of service.calls) {

@@ -9,7 +9,7 @@ import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { codeOf, Fault } from '../../base/fault.ts';
 import { sha256 } from '../../base/hash.ts';
 import { makePrivateDirectory, readIfThere, readJsonIfThere, writeAtomic } from '../node/files.ts';
-import { isAlive, type ProcessRecord, recordOf } from '../node/proc.ts';
+import { endProcess, isAlive, type ProcessRecord, processesOf, recordOf } from '../node/proc.ts';
 
 export const STATE_NAME = '.meshctl';
 /** sun_path holds 108 bytes with its end on Linux, 104 on macOS. */
@@ -90,6 +90,18 @@ export function readChildren(state: StateDir): ChildRecord[] {
 
 export function writeChildren(state: StateDir, children: readonly ChildRecord[]): void {
   writeAtomic(join(state.run, 'children.json'), JSON.stringify(children));
+}
+
+/**
+ * Ends what a killed supervisor left: the processes on record, and those that it had no time to record.
+ * Gives their number. Each gets SIGTERM, and SIGKILL after the grace.
+ */
+export async function endLeftovers(state: StateDir, graceMs: number): Promise<number> {
+  const recorded = readChildren(state).filter(isAlive);
+  await Promise.all(recorded.map((child) => endProcess(child, child.group, graceMs)));
+  const strays = processesOf(state.root);
+  await Promise.all(strays.map((stray) => endProcess(stray, false, graceMs)));
+  return recorded.length + strays.length;
 }
 
 /** Takes the lock of the state directory, or throws STATE_LOCKED naming the owner. A lock of a dead process is taken over. */

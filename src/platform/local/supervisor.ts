@@ -9,15 +9,15 @@ import { INGRESS } from '../../mesh/identity.ts';
 import type { ResourceSample } from '../../mesh/messages.ts';
 import type { MeshSpec, ServiceSpec } from '../../mesh/spec.ts';
 import type { PolicyText } from '../../policy/document.ts';
-import { endProcess, recordOf, usageOfGroups } from '../node/proc.ts';
+import { endProcess, OWNER, recordOf, usageOfGroups } from '../node/proc.ts';
 import { programArguments } from '../node/programs.ts';
 import { AdminClient } from './admin-client.ts';
 import { Instance, type InstanceContext } from './instance.ts';
 import { openLog, rotateLogs } from './logs.ts';
 import {
   chooseSocketPath,
+  endLeftovers,
   makeStateDir,
-  readChildren,
   register,
   type StateDir,
   takeLock,
@@ -90,8 +90,7 @@ export class Supervisor {
     makeStateDir(options.state);
     const policyFiles = readPolicyFiles(options.meshFile, options.spec);
     const unlock = takeLock(options.state);
-    const left = readChildren(options.state);
-    await Promise.all(left.map((child) => endProcess(child, child.group, LEFTOVER_GRACE_MS)));
+    await endLeftovers(options.state, LEFTOVER_GRACE_MS);
     const supervisor = new Supervisor(options, policyFiles, unlock);
     supervisor.#record();
     await supervisor.#startControl();
@@ -287,7 +286,7 @@ export class Supervisor {
     const child = spawn(
       process.execPath,
       [...programArguments('control'), this.#options.state.root, this.#socketPath, this.#spec.trustDomain],
-      { stdio: ['ignore', log, log], detached: true },
+      { stdio: ['ignore', log, log], detached: true, env: { ...process.env, [OWNER]: this.#options.state.root } },
     );
     closeSync(log);
     this.#control = child;

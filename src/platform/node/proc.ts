@@ -104,6 +104,26 @@ export function signal(pid: number, name: NodeJS.Signals, group: boolean): boole
   }
 }
 
+/** The variable that marks every process of a mesh, and what they start in turn, with its state directory. */
+export const OWNER = 'MESHCTL_OWNER';
+
+/** Processes marked with this owner, this one apart. Linux only; elsewhere an empty list. */
+export function processesOf(owner: string): ProcessRecord[] {
+  if (process.platform !== 'linux') return [];
+  const wanted = `\0${OWNER}=${owner}\0`;
+  return readdirSync('/proc')
+    .filter((entry) => /^\d+$/.test(entry) && Number(entry) !== process.pid)
+    .filter((entry) => {
+      try {
+        return `\0${readFileSync(`/proc/${entry}/environ`, 'utf8')}`.includes(wanted);
+      } catch {
+        // Gone, or somebody else's.
+        return false;
+      }
+    })
+    .map((entry) => recordOf(Number(entry)));
+}
+
 /** Ends a recorded process: SIGTERM, and SIGKILL after the grace. Resolves when it is gone. */
 export async function endProcess(record: ProcessRecord, group: boolean, graceMs: number): Promise<void> {
   if (!isAlive(record)) return;
