@@ -4,7 +4,7 @@
 //   out   the value and the document's places, or findings with file, line and column
 //
 // The only door to `zod` and `yaml`. Unknown keys are findings with a "did you mean".
-import { isMap, isNode, isPair, isScalar, isSeq, LineCounter, type Node, parseAllDocuments, parseDocument } from 'yaml';
+import { isMap, isNode, isPair, isScalar, isSeq, LineCounter, type Node, parseAllDocuments } from 'yaml';
 import { z } from 'zod';
 import type { Finding } from './finding.ts';
 import type { Place } from './place.ts';
@@ -35,8 +35,7 @@ export function parseYaml(file: string, text: string): { documents: Located[]; f
   }
   const lines = new LineCounter();
   const documents: Located[] = [];
-  const parsed = parseAllDocuments(text, { lineCounter: lines, uniqueKeys: true, prettyErrors: false });
-  for (const document of Array.isArray(parsed) ? parsed : [parseDocument(text, { lineCounter: lines })]) {
+  for (const document of parseAllDocuments(text, { lineCounter: lines, uniqueKeys: true, prettyErrors: false })) {
     for (const error of document.errors) {
       findings.push(syntaxError(firstLine(error.message), placeAt(file, lines, error.pos[0])));
     }

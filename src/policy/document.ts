@@ -101,6 +101,9 @@ export function parsePolicy(files: readonly PolicyText[]): { document: PolicyDoc
   for (const { file, text } of files) {
     const parsed = parseYaml(file, text);
     findings.push(...parsed.findings);
+    if (parsed.documents.length === 0 && parsed.findings.length === 0) {
+      findings.push({ rule: 'not-a-policy', severity: 'error', what: 'the file is empty', place: { file, line: 1, column: 1 } });
+    }
     for (const document of parsed.documents) {
       if (document.data === null && parsed.documents.length > 1) continue;
       const part = readDocument(document, findings);

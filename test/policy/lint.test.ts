@@ -93,6 +93,22 @@ test('reports a document that does not say what it is', () => {
   );
 });
 
+for (const [title, text] of [
+  ['an empty file', ''],
+  ['a file of comments', '# allow everything\n'],
+  ['an empty document', '---\n'],
+  ['a list', '- a\n'],
+  ['a word', 'policy\n'],
+] as const) {
+  test(`reports ${title}: it is no policy`, () => {
+    const { findings } = lintPolicy([{ file: 'p.yaml', text }], MESH);
+    assert.deepEqual(
+      findings.map((finding) => finding.rule),
+      ['not-a-policy'],
+    );
+  });
+}
+
 test('reports broken YAML with line and column', () => {
   const { findings } = lintPolicy([{ file: 'p.yaml', text: `${HEAD}allow:\n  - web -> orders: [GET /a\n  - x: y\n` }], MESH);
   const [finding] = findings;

@@ -87,8 +87,7 @@ export class LocalStore implements Store {
     this.#retentionMs = retentionMs;
     this.#control = open(join(directory, 'control.db'), CONTROL_SCHEMA, 'FULL');
     this.#telemetry = open(join(directory, 'telemetry.db'), TELEMETRY_SCHEMA, 'NORMAL');
-    for (const row of this.#telemetry.prepare('SELECT * FROM series').all() as Row[])
-      this.#series.set(keyOf(row['proxy'], row['epoch'], row['direction'], row['peer'], row['protocol'], row['outcome']), stateOf(row));
+    this.#loadSeries();
     this.#timers = [setInterval(() => this.flush(), FLUSH_MS), setInterval(() => this.prune(Date.now()), PRUNE_EVERY_MS)];
   }
 
@@ -195,9 +194,7 @@ export class LocalStore implements Store {
     } catch (error) {
       this.#telemetry.exec('ROLLBACK');
       // The counters are cumulative: what was rolled back comes again with the next sample, from the state that is stored.
-      this.#series.clear();
-      for (const row of this.#telemetry.prepare('SELECT * FROM series').all() as Row[])
-        this.#series.set(keyOf(row['proxy'], row['epoch'], row['direction'], row['peer'], row['protocol'], row['outcome']), stateOf(row));
+      this.#loadSeries();
       this.droppedSpans += spans.length;
       process.stderr.write(`telemetry could not be written: ${String(error)}\n`);
     }
@@ -276,6 +273,12 @@ export class LocalStore implements Store {
     this.flush();
     this.#telemetry.close();
     this.#control.close();
+  }
+
+  #loadSeries(): void {
+    this.#series.clear();
+    for (const row of this.#telemetry.prepare('SELECT * FROM series').all() as Row[])
+      this.#series.set(keyOf(row['proxy'], row['epoch'], row['direction'], row['peer'], row['protocol'], row['outcome']), stateOf(row));
   }
 
   #grow(proxy: Proxy, atMs: number, sample: SeriesSample): void {
