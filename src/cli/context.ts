@@ -22,11 +22,11 @@ export function makeContext(): Context {
       });
     }
   };
-  // A reader that closes its end early (`meshctl stat | head -1`) is no error; what runs is stopped as by a signal.
+  // A reader that closes its end early (`meshctl policy lint … | head -1`) is no error and changes no exit code; what runs is stopped
+  // as by a signal.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code !== 'EPIPE') throw error;
     if (watching) interrupt('SIGPIPE');
-    else process.exit(0);
   });
   return {
     cwd: process.cwd(),

@@ -1,7 +1,7 @@
 // `meshctl init [DIR]`
 import { existsSync, mkdirSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
-import { Fault } from '../base/fault.ts';
+import { Fault, messageOf } from '../base/fault.ts';
 import { NAME } from '../mesh/identity.ts';
 import { writeAtomic } from '../platform/node/files.ts';
 import type { Run } from './context.ts';
@@ -10,15 +10,19 @@ import { flag, textArgument } from './input.ts';
 export const run: Run = async (context, input) => {
   const directory = resolve(context.cwd, textArgument(input, 0) ?? '.');
   const files = { 'mesh.yaml': meshYaml(meshName(directory)), 'policy.yaml': POLICY, 'web/index.html': PAGE };
-  mkdirSync(join(directory, 'web'), { recursive: true });
   const present = Object.keys(files).filter((name) => existsSync(join(directory, name)));
   if (present.length > 0 && !flag(input, 'force'))
     throw new Fault('FILE_EXISTS', 'conflict', `${present.join(' and ')} ${present.length > 1 ? 'are' : 'is'} there already`, {
       hint: '`--force` overwrites',
     });
-  for (const [name, text] of Object.entries(files)) {
-    writeAtomic(join(directory, name), text, 0o644);
-    context.print(`${join(directory, name)} written\n`);
+  try {
+    mkdirSync(join(directory, 'web'), { recursive: true });
+    for (const [name, text] of Object.entries(files)) {
+      writeAtomic(join(directory, name), text, 0o644);
+      context.print(`${join(directory, name)} written\n`);
+    }
+  } catch (cause) {
+    throw new Fault('FILE_UNWRITABLE', 'usage', `cannot write to ${directory}: ${messageOf(cause)}`, { cause });
   }
   context.note('put your services into mesh.yaml, then run `meshctl up`\n');
   return 0;

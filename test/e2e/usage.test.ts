@@ -1,7 +1,8 @@
 // What a user types wrongly, and what the program says: a code, the place, the next thing to do; nothing on stdout, no stack.
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
-import { Workplace } from '../support/cli.ts';
+import { LAUNCHER, Workplace } from '../support/cli.ts';
 
 for (const [title, args, code, expected] of [
   ['an unknown command', ['tpo'], 2, /`meshctl tpo` is no command \(did you mean `top`\?\)/],
@@ -27,6 +28,7 @@ for (const [title, args, code, expected] of [
   ],
   ['no mesh to ask', ['status'], 3, /no mesh is running here[\s\S]*meshctl demo -d/],
   ['a state directory that is not there', ['stat', '--state', 'x'], 3, /there is no state directory/],
+  ['a place where nothing can be written', ['init', 'text/x'], 2, /cannot write to .*text\/x: /],
   ['an unknown shell', ['completion', 'bsh'], 2, /there is no completion for `bsh` \(did you mean `bash`\?\)/],
   ['a load that is too high', ['demo', '--load', '100000'], 2, /a number from 0 to 200 is wanted/],
   ['a revision that is no number', ['policy', 'show', 'x'], 2, /no revision number/],
@@ -48,6 +50,17 @@ test('a name that steers terminals is printed escaped', async () => {
   const result = await work.run(['policy', 'lint', 'a\u001b[2Jb']);
   assert.ok(!result.stderr.includes('\u001b'));
   assert.match(result.stderr, /a\\x1b\[2Jb/);
+});
+
+test('a reader that closes early changes no exit code', async () => {
+  await using work = new Workplace();
+  work.write('p.yaml', `apiVersion: meshctl.dev/v1\nkind: Policy\nallow:\n${'  - a b\n'.repeat(5000)}`);
+  const { stdout } = spawnSync(
+    'bash',
+    ['-c', 'set -o pipefail; "$0" "$1" policy lint p.yaml | head -n 1; echo $?', process.execPath, LAUNCHER],
+    { cwd: work.directory, env: work.env, encoding: 'utf8' },
+  );
+  assert.match(stdout, /^p\.yaml:4:5 .*\n1\n$/);
 });
 
 test('help explains every command with examples and exit codes, on stdout', async () => {
