@@ -10,7 +10,7 @@ const INTEGER = 0x02;
 const BIT_STRING = 0x03;
 const ATTRIBUTES = 0xa0;
 // ecdsa-with-SHA256, 1.2.840.10045.4.3.2, without parameters (RFC 5758 section 3.2).
-const ECDSA_SHA256 = Buffer.from('300a06082a8648ce3d040302', 'hex');
+export const ECDSA_SHA256 = Buffer.from('300a06082a8648ce3d040302', 'hex');
 
 /** DER of a signing request for the private key's public half. The key does not leave the process. */
 export function makeSigningRequest(privateKey: KeyObject, publicKey: KeyObject): Buffer {

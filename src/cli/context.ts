@@ -31,7 +31,6 @@ export function makeContext(): Context {
   return {
     cwd: process.cwd(),
     env: process.env,
-    stdin: process.stdin,
     isTerminal: process.stdin.isTTY === true && process.stdout.isTTY === true,
     get columns() {
       return process.stdout.columns ?? 80;

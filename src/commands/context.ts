@@ -10,7 +10,6 @@ export interface MeshConnection {
 export interface Context {
   readonly cwd: string;
   readonly env: NodeJS.ProcessEnv;
-  readonly stdin: NodeJS.ReadStream;
   /** stdin and stdout both are a terminal. */
   readonly isTerminal: boolean;
   /** Columns of stdout, 80 when it is no terminal. */

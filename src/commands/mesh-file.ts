@@ -14,7 +14,7 @@ export interface LoadedMesh {
 }
 
 export function loadMesh(context: Context, named: string | undefined): LoadedMesh {
-  const path = named === undefined ? nearest(context.cwd) : resolve(context.cwd, named);
+  const path = named === undefined ? nearestMeshFile(context.cwd) : resolve(context.cwd, named);
   if (path === undefined)
     throw new Fault('MESH_FILE', 'usage', 'there is no mesh.yaml here or above', { hint: '`meshctl init` writes one, or name it with -f' });
   const { spec, findings } = parseMeshFile(named ?? path, readBytes(context, path).toString('utf8'));
@@ -25,8 +25,9 @@ export function loadMesh(context: Context, named: string | undefined): LoadedMes
   return { path, spec };
 }
 
-function nearest(cwd: string): string | undefined {
-  for (let directory = cwd; ; directory = dirname(directory)) {
+/** The nearest mesh.yaml in the directory or above it. */
+export function nearestMeshFile(from: string): string | undefined {
+  for (let directory = from; ; directory = dirname(directory)) {
     const candidate = join(directory, 'mesh.yaml');
     if (existsSync(candidate)) return candidate;
     if (directory === dirname(directory)) return undefined;

@@ -1,6 +1,7 @@
 // Reads what node:crypto does not tell of a certificate or a signing request. node-forge's ASN.1 stays in this folder.
 import { createPublicKey, type KeyObject, verify } from 'node:crypto';
 import forge from 'node-forge';
+import { ECDSA_SHA256 } from '../csr.ts';
 
 const { asn1 } = forge;
 type Asn1 = forge.asn1.Asn1;
@@ -16,8 +17,6 @@ const KEY_USAGES = [
   'encipherOnly',
   'decipherOnly',
 ];
-// AlgorithmIdentifier of ecdsa-with-SHA256, without parameters (RFC 5758 section 3.2).
-const ECDSA_SHA256 = Buffer.from('300a06082a8648ce3d040302', 'hex');
 
 export interface CertificateDetails {
   readonly keyUsage: readonly string[];

@@ -1,14 +1,15 @@
 // `meshctl policy lint FILE…`
-import { existsSync } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
+import { dirname, resolve } from 'node:path';
 import { Fault } from '../../base/fault.ts';
 import { reaches, type Severity } from '../../base/finding.ts';
+import { printPlace } from '../../base/place.ts';
 import { type MeshSpec, parseMeshFile } from '../../mesh/spec.ts';
 import { lintPolicy } from '../../policy/lint.ts';
 import { renderFindings, summarize } from '../../views/report/table.ts';
 import type { Context, Run } from '../context.ts';
 import { document } from '../document.ts';
 import { listArgument, outputOption, textOption } from '../input.ts';
+import { nearestMeshFile } from '../mesh-file.ts';
 import { readTexts } from '../read-files.ts';
 
 export const run: Run = async (context, input) => {
@@ -31,11 +32,7 @@ export const run: Run = async (context, input) => {
 
 function findMeshFile(context: Context, named: string | undefined, first: string): string | undefined {
   if (named !== undefined) return named;
-  for (let directory = first === '-' ? context.cwd : dirname(resolve(context.cwd, first)); ; directory = dirname(directory)) {
-    const candidate = join(directory, 'mesh.yaml');
-    if (existsSync(candidate)) return candidate;
-    if (directory === dirname(directory)) return undefined;
-  }
+  return nearestMeshFile(first === '-' ? context.cwd : dirname(resolve(context.cwd, first)));
 }
 
 function readMesh(context: Context, name: string): MeshSpec {
@@ -43,7 +40,7 @@ function readMesh(context: Context, name: string): MeshSpec {
   const { spec, findings } = parseMeshFile(name, file?.text ?? '');
   if (spec === undefined) {
     const first = findings[0];
-    const place = first?.place === undefined ? name : `${first.place.file}:${first.place.line}:${first.place.column}`;
+    const place = first?.place === undefined ? name : printPlace(first.place);
     throw new Fault('MESH_FILE', 'config', `the mesh file has errors: ${place}: ${first?.what}`, {
       hint: 'mend it, or name another one with --mesh',
     });

@@ -5,7 +5,7 @@ import { createServer, type Server, type TLSSocket } from 'node:tls';
 import { readPeer } from '../../certs/peer.ts';
 import { printSpiffeId } from '../../mesh/identity.ts';
 import type { InboundListener } from '../bootstrap.ts';
-import { nowMs } from '../clock.ts';
+import { callAt, nowMs } from '../clock.ts';
 import { HANDSHAKE_TIMEOUT_MS, MAX_CONNECTIONS } from '../codec/limits.ts';
 import { HttpConnection, type VerifiedPeer } from '../connection.ts';
 import type { Current } from '../credentials.ts';
@@ -16,8 +16,6 @@ import { pick } from '../upstream/pick.ts';
 import { connect, resetBelow } from './connect.ts';
 import { joinSockets } from './join.ts';
 import type { Listening } from './listen.ts';
-
-const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /** A listener that takes nobody until `useCredentials` was called. */
 export function createInbound(runtime: Runtime, listener: InboundListener): Listening & { useCredentials(current: Current): void } {
@@ -76,15 +74,12 @@ export function createInbound(runtime: Runtime, listener: InboundListener): List
       socket,
     );
     connections.add(connection);
-    const cut = setTimeout(
-      () => {
-        if (!connection.isIdle) runtime.recorder.identityExpired++;
-        connection.close();
-      },
-      Math.min(MAX_TIMER_MS, Math.max(0, expiry(runtime, peer) - Date.now())),
-    );
+    const cancel = callAt(expiry(runtime, peer), () => {
+      if (!connection.isIdle) runtime.recorder.identityExpired++;
+      connection.close();
+    });
     socket.once('close', () => {
-      clearTimeout(cut);
+      cancel();
       connections.delete(connection);
     });
   });

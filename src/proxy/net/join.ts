@@ -1,8 +1,6 @@
 // Copies bytes between two sockets until both sides have ended: back-pressure by pause and resume, half-close kept.
 import type { Socket } from 'node:net';
-
-// setTimeout counts in 31 bits.
-const MAX_TIMER_MS = 2 ** 31 - 1;
+import { callAt } from '../clock.ts';
 
 /** A connection, and how to end it so that the other end does not take it for a proper end (below TLS only the TCP socket can be reset). */
 export interface Resettable {
@@ -27,7 +25,7 @@ export function joinSockets(
   const finish = (broken: boolean): void => {
     if (done) return;
     done = true;
-    clearTimeout(timer);
+    cancel();
     if (broken) {
       resetA();
       resetB();
@@ -37,16 +35,10 @@ export function joinSockets(
     }
     onDone(counts[0] ?? 0, counts[1] ?? 0, expired);
   };
-  const cut = (): void => {
-    if (Date.now() < expiresAtMs) {
-      timer = setTimeout(cut, Math.min(MAX_TIMER_MS, expiresAtMs - Date.now()));
-      return;
-    }
+  const cancel = callAt(expiresAtMs, () => {
     expired = true;
     finish(true);
-  };
-  let timer: NodeJS.Timeout | undefined;
-  if (Number.isFinite(expiresAtMs)) timer = setTimeout(cut, Math.min(MAX_TIMER_MS, Math.max(0, expiresAtMs - Date.now())));
+  });
   const copy = (from: Socket, to: Socket, index: number): void => {
     from.on('data', (bytes: Buffer) => {
       counts[index] = (counts[index] ?? 0) + bytes.length;
