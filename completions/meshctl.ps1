@@ -6,7 +6,7 @@ Register-ArgumentCompleter -Native -CommandName meshctl -ScriptBlock {
     '' = @('demo', 'init', 'up', 'down', 'status', 'logs', 'top', 'stat', 'trace', 'certs', 'policy', 'proxy', 'completion', 'version')
     'certs' = @('issue', 'inspect', 'list')
     'policy' = @('lint', 'apply', 'show', 'history')
-    'proxy' = @('status')
+    'proxy' = @('status', 'run')
     'completion' = @('bash', 'zsh', 'fish', 'powershell')
     'demo -' = @('-d', '--detach', '--duration', '--load', '--keep', '-o', '--output', '--help', '--debug', '--no-color')
     'init -' = @('--force', '--help', '--debug', '--no-color')
@@ -25,6 +25,7 @@ Register-ArgumentCompleter -Native -CommandName meshctl -ScriptBlock {
     'policy show -' = @('--state', '-o', '--output', '--help', '--debug', '--no-color')
     'policy history -' = @('--state', '-o', '--output', '--help', '--debug', '--no-color')
     'proxy status -' = @('--state', '-o', '--output', '--help', '--debug', '--no-color')
+    'proxy run -' = @('-f', '--file', '--dry-run', '-o', '--output', '--help', '--debug', '--no-color')
     'completion -' = @('--help', '--debug', '--no-color')
     'version -' = @('-o', '--output', '--help', '--debug', '--no-color')
   }

@@ -5,7 +5,7 @@
 //
 // What a user wrote wrongly in a file is a Finding (finding.ts), not a fault.
 
-/** What a caller can do about a fault; `cli/exit.ts` turns it into the exit code. */
+/** What a caller can do about a fault; `base/exit.ts` turns it into the exit code. */
 export type FaultKind = 'usage' | 'config' | 'denied' | 'not-found' | 'conflict' | 'ambiguous' | 'unavailable' | 'internal';
 
 export interface FaultOptions {

@@ -3,9 +3,17 @@
 // The chain and its validity were checked by the TLS handshake against the mesh's roots; this adds the SPIFFE rules
 // for a leaf (X509-SVID.md sections 2, 4 and 5.2): no CA, exactly one URI SAN, an id with a path.
 import type { X509Certificate } from 'node:crypto';
-import { parseSpiffeId, type SpiffeId } from '../mesh/identity.ts';
+import { parseSpiffeId, printSpiffeId, type SpiffeId } from '../mesh/identity.ts';
 
-export type Peer = { readonly id: SpiffeId; readonly serial: string; readonly notAfterMs: number } | { readonly refused: string };
+export type Peer =
+  | {
+      readonly id: SpiffeId;
+      /** The id as text. */
+      readonly printed: string;
+      readonly serial: string;
+      readonly notAfterMs: number;
+    }
+  | { readonly refused: string };
 
 export function readPeer(certificate: X509Certificate | undefined): Peer {
   if (certificate === undefined) return { refused: 'no certificate' };
@@ -17,5 +25,5 @@ export function readPeer(certificate: X509Certificate | undefined): Peer {
   if (uris.length !== 1) return { refused: `${uris.length} URI SANs where exactly one is allowed` };
   const id = parseSpiffeId((uris[0] ?? '').slice(4));
   if (id === undefined) return { refused: 'the URI SAN is no SPIFFE id' };
-  return { id, serial: certificate.serialNumber.toLowerCase(), notAfterMs: certificate.validToDate.getTime() };
+  return { id, printed: printSpiffeId(id), serial: certificate.serialNumber.toLowerCase(), notAfterMs: certificate.validToDate.getTime() };
 }

@@ -1,8 +1,9 @@
 // argv → exit code. The only caller of process.exit in the command line.
+
+import { exitCodeFor } from '../base/exit.ts';
 import { Fault } from '../base/fault.ts';
 import { complain } from './complain.ts';
 import { makeContext } from './context.ts';
-import { exitCodeFor } from './exit.ts';
 import { runProgram } from './program.ts';
 
 const argv = process.argv.slice(2);

@@ -231,7 +231,19 @@ export const CATALOGUE: readonly CommandSpec[] = [
     options: [STATE, output('table', 'json')],
     examples: ['meshctl proxy status'],
     exitCodes: '0 all in sync; 1 one is not; 2 usage; 3 the mesh does not answer',
-    load: () => import('./proxy-status.ts'),
+    load: () => import('./proxy/status.ts'),
+  },
+  {
+    path: ['proxy', 'run'],
+    summary: 'run one proxy from one file, without a control plane',
+    options: [
+      { flags: '-f, --file <file>', description: 'identity, listeners, services and policy of the proxy' },
+      { flags: '--dry-run', description: 'only check the file' },
+      output('table', 'json'),
+    ],
+    examples: ['meshctl proxy run -f proxy.yaml', 'meshctl proxy run -f proxy.yaml --dry-run'],
+    exitCodes: '0 stopped as asked; 1 a port is in use; 2 the file, its policy or its identity has errors',
+    load: () => import('./proxy/run.ts'),
   },
   {
     path: ['completion'],

@@ -152,7 +152,10 @@ const HANDLERS: Handlers = {
     const { spec } = plane.mesh;
     const known = [
       ...(spec.ingress === undefined ? [] : [{ name: INGRESS, protocol: 'http' as const }]),
-      ...Object.values(spec.services).map((each) => ({ name: each.name, protocol: each.ports[0]?.protocol ?? ('http' as const) })),
+      ...Object.values(spec.services).map((each) => ({
+        name: each.name,
+        protocol: each.ports[0]?.protocol === 'tcp' ? ('tcp' as const) : ('http' as const),
+      })),
     ];
     const wanted = service === undefined ? known : known.filter((each) => each.name === service);
     if (wanted.length === 0)

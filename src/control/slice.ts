@@ -10,13 +10,13 @@ import type { MeshSnapshot, ProxySnapshot } from '../mesh/snapshot.ts';
 import { policyFor } from '../policy/evaluate.ts';
 
 export function sliceSnapshot(mesh: MeshSnapshot, service: string): ProxySnapshot {
+  const spiffeId = printSpiffeId(makeSpiffeId(mesh.trustDomain, mesh.namespace, service));
   const content = {
-    trustDomain: mesh.trustDomain,
-    namespace: mesh.namespace,
+    spiffeId,
     service,
     upstreams: mesh.upstreams,
     ingressRoutes: service === INGRESS ? mesh.ingressRoutes : [],
-    policy: policyFor(mesh.policy, printSpiffeId(makeSpiffeId(mesh.trustDomain, mesh.namespace, service))),
+    policy: policyFor(mesh.policy, spiffeId),
     tracing: mesh.tracing,
   };
   return { version: contentVersion(content), ...content };

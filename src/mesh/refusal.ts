@@ -23,5 +23,11 @@ export const REFUSALS = [
 
 export type Refusal = (typeof REFUSALS)[number];
 
+const KNOWN = new Set<string>(REFUSALS);
+
+export function isRefusal(word: string): word is Refusal {
+  return KNOWN.has(word);
+}
+
 /** The header that tells a caller why the proxy answered itself. */
 export const REFUSAL_HEADER = 'x-meshctl-refusal';

@@ -1,7 +1,10 @@
 // What the mesh is, as one frozen value (MeshSnapshot), and the part of it that one proxy needs (ProxySnapshot).
 // Versioned by content: equal content has the equal version, so an unchanged configuration is never sent again.
 import type { CompiledPolicy } from './authorization.ts';
-import type { Protocol } from './spec.ts';
+
+/** What a port speaks. `http` is HTTP/1.1 towards the application, `http2` and `grpc` HTTP/2; `detect` is read off the first bytes. */
+export const PROTOCOLS = ['http', 'http2', 'grpc', 'tcp', 'detect'] as const;
+export type Protocol = (typeof PROTOCOLS)[number];
 
 export interface Endpoint {
   /** `web-0`: service and instance number. */
@@ -38,8 +41,8 @@ export interface MeshSnapshot {
 
 export interface ProxySnapshot {
   readonly version: string;
-  readonly trustDomain: string;
-  readonly namespace: string;
+  /** SPIFFE id that the proxy proves: the callee of everything that it judges. */
+  readonly spiffeId: string;
   readonly service: string;
   readonly upstreams: readonly Upstream[];
   readonly ingressRoutes: readonly { readonly path: string; readonly service: string }[];

@@ -7,9 +7,8 @@ import { parseDuration } from '../base/duration.ts';
 import type { Finding } from '../base/finding.ts';
 import { didYouMean } from '../base/suggest.ts';
 import { INGRESS, isTrustDomain, NAME } from './identity.ts';
+import { PROTOCOLS, type Protocol } from './snapshot.ts';
 import { API_VERSION } from './version.ts';
-
-export type Protocol = 'http' | 'tcp';
 
 const name = z.string().regex(NAME, 'a name is 1 to 63 of a-z, 0-9 and `-`, and starts and ends with a letter or digit');
 const duration = z
@@ -20,14 +19,7 @@ const port = z.int().min(0).max(65535);
 
 const portSpec = z.strictObject({
   port: port.default(0),
-  protocol: z
-    .enum(['http', 'tcp', 'http2', 'grpc', 'detect'])
-    .default('http')
-    .refine(
-      (protocol) => protocol === 'http' || protocol === 'tcp',
-      'this version proxies `http` and `tcp`; `http2`, `grpc` and `detect` come later',
-    )
-    .transform((protocol): Protocol => (protocol === 'tcp' ? 'tcp' : 'http')),
+  protocol: z.enum(PROTOCOLS).default('http'),
 });
 
 const readySpec = z.strictObject({

@@ -4,20 +4,19 @@
 // While an answer is under way the next pipelined request waits in the parser.
 import type { Socket } from 'node:net';
 import type { Peer } from '../certs/peer.ts';
-import { type Fields, hasToken } from './codec/fields.ts';
-import { encodeResponseHead, lastChunk } from './codec/h1/encode.ts';
+import { askedUpgrade, type Fields, hasToken } from './codec/fields.ts';
+import { chunkHead, encodeResponseHead, lastChunk } from './codec/h1/encode.ts';
 import type { Framing } from './codec/h1/framing.ts';
 import type { HeadError, RequestHead, ResponseHead } from './codec/h1/head.ts';
 import { RequestParser } from './codec/h1/parser.ts';
 import { HEAD_TIMEOUT_MS, IDLE_TIMEOUT_MS, LINGER_MS, MAX_PIPELINED_BYTES } from './codec/limits.ts';
 import { type Downstream, Exchange } from './exchange.ts';
-import { joinSockets } from './net/join.ts';
-import { openTunnel } from './net/tunnel.ts';
-import { writeChunk } from './net/write-chunk.ts';
+import { type Channel, socketChannel } from './net/channel.ts';
+import { Gather } from './net/gather.ts';
+import { openTcp } from './net/open-tcp.ts';
 import { answerFor } from './rescue.ts';
 import { type Listener, matchTunnel } from './route/match.ts';
 import type { Runtime } from './runtime.ts';
-import type { UpgradedConnection } from './upstream/stream.ts';
 
 export type VerifiedPeer = Exclude<Peer, { refused: string }>;
 
@@ -33,6 +32,7 @@ export class HttpConnection implements Downstream {
   readonly #runtime: Runtime;
   readonly #origin: Origin;
   readonly #socket: Socket;
+  readonly #gather: Gather;
   readonly #parser: RequestParser;
   #exchange: Exchange | undefined;
   #keepAlive = true;
@@ -53,6 +53,7 @@ export class HttpConnection implements Downstream {
     this.#runtime = runtime;
     this.#origin = origin;
     this.#socket = socket;
+    this.#gather = new Gather(socket);
     this.#parser = new RequestParser({
       onHead: (head, framing) => this.#begin(head, framing),
       onData: (bytes) => this.#exchange?.onBody(bytes),
@@ -93,43 +94,41 @@ export class HttpConnection implements Downstream {
   }
 
   interim(head: ResponseHead): void {
-    if (!this.#closed) this.#socket.write(encodeResponseHead(head.status, head.reason, head.fields), 'latin1');
+    if (!this.#closed && this.#minor === 1) this.#gather.text(encodeResponseHead(head.status, head.reason, head.fields));
   }
 
-  upgrade(fields: Fields, upstream: UpgradedConnection, onDone: (sent: number, received: number, expired: boolean) => void): void {
+  upgrade(fields: Fields): Channel {
     this.#leaveHttp();
-    const first = this.#parser.takeRest();
-    this.#socket.write(encodeResponseHead(101, 'Switching Protocols', fields), 'latin1');
-    if (upstream.first.length > 0) this.#socket.write(upstream.first);
-    if (first.length > 0) upstream.socket.write(first);
-    const expiresAtMs = Math.min(upstream.expiresAtMs, this.#origin.peer?.notAfterMs ?? Number.POSITIVE_INFINITY);
-    joinSockets({ socket: this.#socket, reset: this.#origin.reset }, upstream, expiresAtMs, onDone);
+    this.#gather.text(encodeResponseHead(101, 'Switching Protocols', [...fields, 'connection', 'Upgrade', 'upgrade', 'websocket']));
+    this.#gather.flush();
+    return this.#channel();
   }
 
   head(status: number, reason: string, fields: Fields, framing: Framing): void {
     if (this.#closed) return;
     this.#chunked = framing.kind === 'chunked' || framing.kind === 'until-close';
     if (this.#runtime.draining) this.#keepAlive = false;
-    const own: Fields = [...fields];
     // An HTTP/1.0 caller knows no chunks: its answer ends with the connection.
     if (this.#chunked && this.#minor === 0) {
       this.#chunked = false;
       this.#keepAlive = false;
-    } else if (this.#chunked) own.push('transfer-encoding', 'chunked');
-    if (!this.#keepAlive) own.push('connection', 'close');
-    else if (this.#minor === 0) own.push('connection', 'keep-alive');
-    this.#socket.write(encodeResponseHead(status, reason, own), 'latin1');
+    } else if (this.#chunked) fields.push('transfer-encoding', 'chunked');
+    if (!this.#keepAlive) fields.push('connection', 'close');
+    else if (this.#minor === 0) fields.push('connection', 'keep-alive');
+    this.#gather.text(encodeResponseHead(status, reason, fields));
   }
 
   data(bytes: Buffer): boolean {
     if (this.#closed) return true;
-    if (!this.#chunked) return this.#socket.write(bytes);
-    return writeChunk(this.#socket, bytes);
+    if (!this.#chunked) return this.#gather.bytes(bytes);
+    this.#gather.text(chunkHead(bytes.length));
+    this.#gather.bytes(bytes);
+    return this.#gather.text('\r\n');
   }
 
   end(trailers: Fields): void {
     if (this.#closed) return;
-    if (this.#chunked) this.#socket.write(lastChunk(trailers), 'latin1');
+    if (this.#chunked) this.#gather.text(lastChunk(trailers));
     this.#responseEnded = true;
     if (!this.#requestEnded && !this.#bodyless) this.#keepAlive = false;
     this.#next();
@@ -144,7 +143,7 @@ export class HttpConnection implements Downstream {
   }
 
   resumeBody(): void {
-    if (!this.#closed && !this.#tunnelled && !this.#heldBack) this.#socket.resume();
+    if (!this.#closed && !this.#tunnelled && !this.#heldBack && this.#socket.isPaused()) this.#socket.resume();
   }
 
   #minor: 0 | 1 = 1;
@@ -162,7 +161,6 @@ export class HttpConnection implements Downstream {
   #begin(head: RequestHead, framing: Framing): void {
     clearTimeout(this.#headTimer);
     this.#headTimer = undefined;
-    this.#socket.setTimeout(0);
     this.#minor = head.minor;
     this.#requestEnded = false;
     this.#bodyless = framing.kind === 'none' || (framing.kind === 'length' && framing.length === 0);
@@ -170,7 +168,7 @@ export class HttpConnection implements Downstream {
     this.#chunked = false;
     this.#keepAlive = head.minor === 1 ? !hasToken(head.fields, 'connection', 'close') : hasToken(head.fields, 'connection', 'keep-alive');
     if (head.method === 'CONNECT') return this.#tunnel(head);
-    this.#exchange = new Exchange(this.#runtime, this.#origin, this, head, framing);
+    this.#exchange = new Exchange(this.#runtime, this.#origin, this, head, framing, askedUpgrade(head.method, head.minor, head.fields));
     this.#exchange.run();
   }
 
@@ -192,8 +190,7 @@ export class HttpConnection implements Downstream {
     }
     this.#exchange = undefined;
     this.#heldBack = false;
-    this.#socket.resume();
-    this.#armIdle();
+    if (this.#socket.isPaused()) this.#socket.resume();
     this.#parser.next();
     this.#armHead();
   }
@@ -208,6 +205,7 @@ export class HttpConnection implements Downstream {
     this.#socket.resume();
     this.#socket.setTimeout(LINGER_MS);
     this.#socket.once('end', () => this.#socket.destroy());
+    this.#gather.flush();
     this.#socket.end();
   }
 
@@ -242,10 +240,15 @@ export class HttpConnection implements Downstream {
       return;
     }
     this.#leaveHttp();
-    const first = this.#parser.takeRest();
-    void openTunnel(this.#runtime, upstream, this.#socket, first, () =>
-      this.#socket.write(encodeResponseHead(200, 'Connection established', []), 'latin1'),
-    );
+    void openTcp(this.#runtime, upstream, this.#channel(), () => {
+      this.#gather.text(encodeResponseHead(200, 'Connection established', []));
+      this.#gather.flush();
+    });
+  }
+
+  #channel(): Channel {
+    const expiresAtMs = this.#origin.peer?.notAfterMs ?? Number.POSITIVE_INFINITY;
+    return socketChannel(this.#socket, this.#origin.reset, this.#parser.takeRest(), expiresAtMs);
   }
 
   // From here on the socket belongs to whoever joins it with another.

@@ -1,11 +1,13 @@
 // The proxy's key and certificate: made here, renewed here, never written anywhere.
 //
 //   request()  ─► a fresh P-256 key and its signing request
+//   load()     ─► the files of a proxy without a control plane
 //   accept()   ─► the chain that came back becomes current, with the key it was asked for; generation counts up
 //
 // INVARIANT: the private key leaves this file only as an argument to node:tls in this process.
-import { constants, type KeyObject, sign, X509Certificate } from 'node:crypto';
+import { constants, createPrivateKey, type KeyObject, sign, X509Certificate } from 'node:crypto';
 import { createSecureContext, type SecureContext, type SecureContextOptions } from 'node:tls';
+import { Fault, messageOf } from '../base/fault.ts';
 import { makeSigningRequest } from '../certs/csr.ts';
 import { exportKey, keyPair } from '../certs/key.ts';
 import { BACKDATE_MS } from '../certs/profile.ts';
@@ -61,6 +63,20 @@ export class Credentials {
     this.#pending = undefined;
     this.#install(chain, key);
     return true;
+  }
+
+  /** A key, chain and trust anchors that others made (PEM). Throws PROXY_IDENTITY when they do not belong together. */
+  load(chain: string, keyPem: string, roots: readonly string[]): void {
+    try {
+      const key = createPrivateKey(keyPem);
+      if (!new X509Certificate(chain).checkPrivateKey(key)) throw new Error('the key does not belong to the certificate');
+      if (roots.length === 0) throw new Error('the bundle holds no certificate');
+      for (const root of roots) new X509Certificate(root);
+      this.#roots = roots;
+      this.#install(chain, key);
+    } catch (cause) {
+      throw new Fault('PROXY_IDENTITY', 'config', `the proxy's identity is unusable: ${messageOf(cause)}`, { cause });
+    }
   }
 
   /** Proves possession of the current key to the control plane. */

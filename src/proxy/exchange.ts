@@ -5,17 +5,18 @@
 //
 // A request body waits until an upstream stream is open; after its first byte was sent the request is not tried again.
 import { messageOf } from '../base/fault.ts';
-import { printSpiffeId } from '../mesh/identity.ts';
 import { REFUSAL_HEADER, type Refusal } from '../mesh/refusal.ts';
 import type { Decision } from '../policy/evaluate.ts';
 import { outcomeOf } from '../signals/metrics.ts';
 import { makeSpanId, printTraceparent } from '../traces/context.ts';
 import { nowMs } from './clock.ts';
-import { askedUpgrade, type Fields, fieldOf, safeTrailers, setField, withoutHopByHop } from './codec/fields.ts';
+import { answeredFields, type Fields, fieldOf, forwardedFields, safeTrailers } from './codec/fields.ts';
 import type { Framing } from './codec/h1/framing.ts';
 import type { RequestHead, ResponseHead } from './codec/h1/head.ts';
 import { RESPONSE_TIMEOUT_MS } from './codec/limits.ts';
 import type { Origin } from './connection.ts';
+import type { Channel } from './net/channel.ts';
+import { join } from './net/join.ts';
 import { authorize, type Permit, permitOutbound } from './permit.ts';
 import { answerFor, type RefusalDetails } from './rescue.ts';
 import { match, type Route } from './route/match.ts';
@@ -23,13 +24,13 @@ import type { Runtime } from './runtime.ts';
 import type { Tables } from './tables.ts';
 import { type Tracing, traceExchange } from './trace.ts';
 import { type Destination, pick } from './upstream/pick.ts';
-import type { UpgradedConnection, UpstreamEvents, UpstreamStream } from './upstream/stream.ts';
+import type { UpstreamConnection, UpstreamEvents, UpstreamStream } from './upstream/stream.ts';
 
 /** What an exchange asks of the connection that it came on. */
 export interface Downstream {
   interim(head: ResponseHead): void;
-  /** Answers 101 and joins the two connections; `onDone` is called once when both have ended. */
-  upgrade(fields: Fields, upstream: UpgradedConnection, onDone: (sent: number, received: number, expired: boolean) => void): void;
+  /** Answers 101; from here on the connection is the returned channel. */
+  upgrade(fields: Fields): Channel;
   head(status: number, reason: string, fields: Fields, framing: Framing): void;
   /** False: wait for Exchange.onDownstreamDrain(). */
   data(bytes: Buffer): boolean;
@@ -51,12 +52,13 @@ interface Attempt {
   readonly destination: Destination;
 }
 
-export class Exchange {
+export class Exchange implements UpstreamEvents {
   readonly #runtime: Runtime;
   readonly #origin: Origin;
   readonly #downstream: Downstream;
   readonly #head: RequestHead;
   readonly #framing: Framing;
+  readonly #upgrade: string | undefined;
   readonly #startMs = nowMs();
   readonly #tables: Tables | undefined;
   #tracing: Tracing | undefined;
@@ -78,12 +80,13 @@ export class Exchange {
   #requestBytes = 0;
   #responseBytes = 0;
 
-  constructor(runtime: Runtime, origin: Origin, downstream: Downstream, head: RequestHead, framing: Framing) {
+  constructor(runtime: Runtime, origin: Origin, downstream: Downstream, head: RequestHead, framing: Framing, upgrade: string | undefined) {
     this.#runtime = runtime;
     this.#origin = origin;
     this.#downstream = downstream;
     this.#head = head;
     this.#framing = framing;
+    this.#upgrade = upgrade;
     // Taken once: the exchange keeps them to its end.
     this.#tables = runtime.tables;
     if (this.#isServed) runtime.recorder.inFlight++;
@@ -103,7 +106,7 @@ export class Exchange {
     this.#route = route;
     this.#permit = this.#authorize(tables, route);
     if (this.#permit === undefined) return this.#refuse({ refusal: 'denied', why: '' });
-    void this.#try(this.#permit, false);
+    this.#try(this.#permit, false);
   }
 
   onBody(bytes: Buffer): void {
@@ -116,7 +119,7 @@ export class Exchange {
   }
 
   onBodyEnd(trailers: Fields): void {
-    this.#bodyEnded = safeTrailers(trailers);
+    this.#bodyEnded = trailers.length === 0 ? trailers : safeTrailers(trailers);
     if (this.#stream !== undefined && !this.#finished) this.#endRequest(this.#stream, this.#bodyEnded);
   }
 
@@ -140,7 +143,7 @@ export class Exchange {
       listener.kind === 'inbound' ? { name: listener.portName, number: listener.appPort } : { name: 'http', number: listener.port };
     const target =
       route.upstream === undefined
-        ? ({ kind: 'app', port: port.number } as const)
+        ? ({ kind: 'app', host: listener.kind === 'inbound' ? listener.appHost : '127.0.0.1', port: port.number } as const)
         : ({ kind: 'service', upstream: route.upstream } as const);
     const { decision, permit } = authorize(
       tables,
@@ -150,41 +153,58 @@ export class Exchange {
     this.#decision = decision;
     if (permit === undefined)
       this.#runtime.log(
-        `denied ${peer === undefined ? 'a caller without identity' : printSpiffeId(peer.id)} ${this.#head.method} ${route.path}: ${decision.rule}${decision.place === undefined ? '' : ` (${decision.place})`} request=${this.#tracing?.requestId}`,
+        `denied ${peer === undefined ? 'a caller without identity' : peer.printed} ${this.#head.method} ${route.path}: ${decision.rule}${decision.place === undefined ? '' : ` (${decision.place})`} request=${this.#tracing?.requestId}`,
       );
     return permit;
   }
 
-  async #try(permit: Permit, fresh: boolean): Promise<void> {
-    const destination = pick(permit, this.#runtime.pool.inFlight, this.#tried);
+  #try(permit: Permit, fresh: boolean): void {
+    const { pool } = this.#runtime;
+    const destination = pick(permit, pool.inFlight, this.#tried);
     if (destination === undefined)
       return this.#refuse({ refusal: 'no_endpoint', why: `no instance of \`${this.#route?.upstream?.service}\` is ready` });
     this.#attempts++;
     this.#tried.add(destination.key);
     const attempt: Attempt = { number: this.#attempts, spanId: makeSpanId(), startMs: nowMs(), destination };
     this.#attempt = attempt;
-    const connection = await this.#runtime.pool
-      .take(destination, fresh)
-      .catch((error: unknown) => ({ refusal: 'upstream_refused' as const, why: messageOf(error) }));
-    if ('refusal' in connection) {
-      if (this.#finished) return;
-      this.#fault(connection.refusal, connection.why, true);
-      return;
-    }
-    const stream = connection.open(this.#head.method, this.#events());
-    if (this.#finished) return stream.abort();
-    this.#send(stream, attempt);
+    pool.enter(destination.key);
+    const ready = fresh ? undefined : pool.ready(destination);
+    if (ready !== undefined) return this.#open(ready, attempt);
+    pool.connect(destination).then(
+      (connection) => {
+        if ('refusal' in connection) {
+          if (this.#attempt === attempt) this.#fault(connection.refusal, connection.why, true);
+        } else if (this.#attempt === attempt) this.#open(connection, attempt);
+        else connection.giveBack();
+      },
+      (error: unknown) => {
+        if (this.#attempt === attempt) this.#fault('upstream_refused', messageOf(error), true);
+      },
+    );
   }
 
-  #send(stream: UpstreamStream, attempt: Attempt): void {
+  #open(connection: UpstreamConnection, attempt: Attempt): void {
     const route = this.#route as Route;
-    const upgrade = this.#framing.kind === 'none' ? askedUpgrade(this.#head.method, this.#head.minor, this.#head.fields) : undefined;
-    stream.send(this.#head.method, route.path + route.query, this.#upstreamFields(attempt), this.#framing, upgrade);
+    const head = this.#head;
+    const framing = this.#framing;
+    const stream = connection.open(
+      {
+        head,
+        target: route.path + route.query,
+        fields: this.#upstreamFields(attempt),
+        framing,
+        upgrade: framing.kind === 'none' ? this.#upgrade : undefined,
+      },
+      this,
+    );
+    if (this.#finished) return stream.abort();
     this.#stream = stream;
-    const waiting = this.#waiting;
-    this.#waiting = [];
     let room = true;
-    for (const bytes of waiting) room = this.#forward(stream, bytes);
+    if (this.#waiting.length > 0) {
+      const waiting = this.#waiting;
+      this.#waiting = [];
+      for (const bytes of waiting) room = this.#forward(stream, bytes);
+    }
     if (this.#bodyEnded !== undefined) this.#endRequest(stream, this.#bodyEnded);
     else if (room) this.#downstream.resumeBody();
   }
@@ -206,43 +226,53 @@ export class Exchange {
     return room;
   }
 
-  #events(): UpstreamEvents {
-    return {
-      onInterim: (head) => this.#downstream.interim(head),
-      onHead: (head, framing) => {
-        clearTimeout(this.#timer);
-        this.#status = head.status;
-        this.#headSent = true;
-        this.#downstream.head(head.status, head.reason, this.#answerFields(head), framing);
-      },
-      onUpgrade: (head, connection) => {
-        clearTimeout(this.#timer);
-        this.#status = head.status;
-        this.#headSent = true;
-        const fields = [...this.#answerFields(head), 'connection', 'Upgrade', 'upgrade', 'websocket'];
-        this.#downstream.upgrade(fields, connection, (sent, received, expired) => {
-          this.#requestBytes += sent;
-          this.#responseBytes += received;
-          if (expired) {
-            this.#refusal = 'identity_expired';
-            this.#runtime.recorder.identityExpired++;
-          }
-          this.#endAttempt(this.#refusal, this.#status);
-          this.#finish();
-        });
-      },
-      onData: (bytes) => {
-        this.#responseBytes += bytes.length;
-        if (!this.#downstream.data(bytes)) this.#stream?.pause();
-      },
-      onEnd: (trailers) => {
-        this.#endAttempt(undefined, this.#status);
-        this.#downstream.end(safeTrailers(trailers));
-        this.#finish();
-      },
-      onFault: (refusal, why) => this.#fault(refusal, why, false),
-      onDrain: () => this.#downstream.resumeBody(),
-    };
+  onInterim(head: ResponseHead): void {
+    if (!this.#finished) this.#downstream.interim({ ...head, fields: this.#answerFields(head) });
+  }
+
+  onHead(head: ResponseHead, framing: Framing): void {
+    if (this.#finished) return;
+    clearTimeout(this.#timer);
+    this.#status = head.status;
+    this.#headSent = true;
+    this.#downstream.head(head.status, head.reason, this.#answerFields(head), framing);
+  }
+
+  onUpgrade(head: ResponseHead, upstream: Channel): void {
+    if (this.#finished) return upstream.reset('canceled');
+    clearTimeout(this.#timer);
+    this.#status = head.status;
+    this.#headSent = true;
+    const caller = this.#downstream.upgrade(this.#answerFields(head));
+    join(caller, upstream, ({ aToB, bToA, cut }) => {
+      this.#requestBytes += aToB;
+      this.#responseBytes += bToA;
+      this.#refusal = cut;
+      if (cut === 'identity_expired') this.#runtime.recorder.identityExpired++;
+      this.#endAttempt(cut, this.#status);
+      this.#finish();
+    });
+  }
+
+  onData(bytes: Buffer): void {
+    if (this.#finished) return;
+    this.#responseBytes += bytes.length;
+    if (!this.#downstream.data(bytes)) this.#stream?.pause();
+  }
+
+  onEnd(trailers: Fields): void {
+    if (this.#finished) return;
+    this.#endAttempt(undefined, this.#status);
+    this.#downstream.end(trailers.length === 0 ? trailers : safeTrailers(trailers));
+    this.#finish();
+  }
+
+  onFault(refusal: Refusal, why: string, unseen: boolean): void {
+    this.#fault(refusal, why, unseen);
+  }
+
+  onDrain(): void {
+    if (!this.#finished) this.#downstream.resumeBody();
   }
 
   // Tried again only when nothing can have been done twice: the connection never came about, or an idle one had been closed
@@ -253,7 +283,7 @@ export class Exchange {
     const reused = this.#stream?.reused === true;
     this.#stream = undefined;
     this.#endAttempt(refusal, undefined);
-    const connectFailed = neverSent && (refusal === 'upstream_refused' || refusal === 'timeout' || refusal === 'identity_mismatch');
+    const connectFailed = neverSent;
     const staleConnection = reused && refusal === 'upstream_reset' && IDEMPOTENT.has(this.#head.method);
     if (
       !this.#headSent &&
@@ -264,7 +294,7 @@ export class Exchange {
     ) {
       if (staleConnection) this.#tried.clear();
       if (staleConnection || this.#hasUntried(this.#permit)) {
-        void this.#try(this.#permit, staleConnection);
+        this.#try(this.#permit, staleConnection);
         return;
       }
     }
@@ -298,32 +328,24 @@ export class Exchange {
   #upstreamFields(attempt: Attempt): Fields {
     const tracing = this.#tracing as Tracing;
     const { listener, peer } = this.#origin;
-    let fields = withoutHopByHop(this.#head.fields);
-    fields = setField(
-      fields,
-      'x-forwarded-client-cert',
-      listener.kind === 'inbound' && peer !== undefined ? `URI=${printSpiffeId(peer.id)}` : undefined,
-    );
-    fields = setField(fields, 'x-request-id', tracing.requestId);
-    const spanId = listener.kind === 'inbound' ? (tracing.serverSpanId ?? attempt.spanId) : attempt.spanId;
-    fields = setField(
-      fields,
-      'traceparent',
-      printTraceparent({ traceId: tracing.traceId, spanId, sampled: tracing.sampled, random: tracing.random }),
-    );
-    if (!tracing.continued) fields = setField(fields, 'tracestate', undefined);
-    const authority = this.#route?.authority ?? '';
-    const host = listener.kind === 'outbound' ? listener.service : authority;
-    return ['host', host === '' ? this.#runtime.service : host, ...setField(fields, 'host', undefined)];
+    const inbound = listener.kind === 'inbound';
+    const authority = listener.kind === 'outbound' ? listener.service : (this.#route?.authority ?? '');
+    const fields = forwardedFields(this.#head.fields, authority === '' ? this.#runtime.service : authority, tracing.continued);
+    if (inbound && peer !== undefined) fields.push('x-forwarded-client-cert', `URI=${peer.printed}`);
+    fields.push('x-request-id', tracing.requestId);
+    const spanId = inbound ? (tracing.serverSpanId ?? attempt.spanId) : attempt.spanId;
+    fields.push('traceparent', printTraceparent({ traceId: tracing.traceId, spanId, sampled: tracing.sampled, random: tracing.random }));
+    return fields;
   }
 
   #answerFields(head: ResponseHead): Fields {
     const { kind } = this.#origin.listener;
-    let fields = withoutHopByHop(head.fields);
+    const fields = answeredFields(head.fields, kind === 'ingress');
     // Why the callee's proxy refused goes on to the caller; an application cannot say such a thing.
     const refusal = kind === 'inbound' ? undefined : fieldOf(head.fields, REFUSAL_HEADER);
-    if (refusal !== undefined) fields = [...fields, REFUSAL_HEADER, refusal];
-    return kind === 'ingress' ? setField(fields, 'x-request-id', this.#tracing?.requestId) : fields;
+    if (refusal !== undefined) fields.push(REFUSAL_HEADER, refusal);
+    if (kind === 'ingress' && this.#tracing !== undefined) fields.push('x-request-id', this.#tracing.requestId);
+    return fields;
   }
 
   /** The CLIENT span of one attempt towards a service, and its count. */
@@ -331,9 +353,11 @@ export class Exchange {
     clearTimeout(this.#timer);
     const attempt = this.#attempt;
     this.#attempt = undefined;
+    if (attempt === undefined) return;
+    this.#runtime.pool.leave(attempt.destination.key);
     const tracing = this.#tracing;
     const upstream = this.#route?.upstream;
-    if (attempt === undefined || tracing === undefined || upstream === undefined) return;
+    if (tracing === undefined || upstream === undefined) return;
     const durationMs = nowMs() - attempt.startMs;
     this.#runtime.recorder.count(
       'outbound',
@@ -395,7 +419,7 @@ export class Exchange {
       parentId: tracing.parentId,
       kind: 'server',
       peerService: peer?.id.service,
-      peerId: peer === undefined ? undefined : printSpiffeId(peer.id),
+      peerId: peer?.printed,
       status: this.#status,
       startMs: this.#startMs,
       durationMs,

@@ -1,9 +1,13 @@
-// The proxy's process: start message on descriptor 3 → start → serve → drain on SIGTERM.
+// The proxy's process: start message → start → serve → drain on SIGTERM.
+// The message comes on descriptor 3 from a supervisor, or in the file that the first argument names (`meshctl proxy run`).
 // Its module graph holds nothing of the command line and no package.
+import { readFileSync, rmSync } from 'node:fs';
 import { Socket } from 'node:net';
+import { dirname } from 'node:path';
+import { exitCodeFor } from '../base/exit.ts';
 import { Fault, messageOf } from '../base/fault.ts';
 import { encodeFrame, FrameDecoder } from '../base/frames.ts';
-import { type ProxyReport, parseBootstrap, type TokenMessage } from './bootstrap.ts';
+import { type ProxyReport, parseBootstrap, type Standalone, type TokenMessage } from './bootstrap.ts';
 import { type RunningProxy, startProxy } from './start.ts';
 
 const SUPERVISOR_FD = 3;
@@ -12,7 +16,21 @@ function log(line: string): void {
   process.stdout.write(`${new Date().toISOString()} ${line}\n`);
 }
 
-function main(): void {
+function stopOnSignals(current: () => RunningProxy | undefined): void {
+  process.on('SIGTERM', () => {
+    const running = current();
+    if (running === undefined) process.exit(0);
+    running.stop().then(
+      () => process.exit(0),
+      (error: unknown) => {
+        log(`stopping failed: ${messageOf(error)}`);
+        process.exit(1);
+      },
+    );
+  });
+}
+
+function supervised(): void {
   const supervisor = new Socket({ fd: SUPERVISOR_FD });
   const decoder = new FrameDecoder();
   let running: RunningProxy | undefined;
@@ -26,16 +44,6 @@ function main(): void {
     if (supervisor.writable)
       supervisor.write(encodeFrame({ kind: 'failed', fault: fault.toRecord() } satisfies ProxyReport), () => process.exit(1));
     else process.exit(1);
-  };
-  const stop = (): void => {
-    if (running === undefined) process.exit(0);
-    running.stop().then(
-      () => process.exit(0),
-      (error: unknown) => {
-        log(`stopping failed: ${messageOf(error)}`);
-        process.exit(1);
-      },
-    );
   };
   // The supervisor may die: the proxy goes on serving without it, unless it had not begun.
   supervisor.on('error', () => undefined);
@@ -58,10 +66,42 @@ function main(): void {
       fail(error);
     }
   });
-  process.on('SIGTERM', stop);
+  stopOnSignals(() => running);
   // Ctrl-C in a terminal reaches the whole group; the supervisor decides when its proxies stop.
   process.on('SIGINT', () => undefined);
   process.on('SIGHUP', () => undefined);
 }
 
-main();
+async function alone(file: string): Promise<void> {
+  let running: RunningProxy | undefined;
+  stopOnSignals(() => running);
+  process.on('SIGINT', () => process.kill(process.pid, 'SIGTERM'));
+  const start = JSON.parse(readFileSync(file, 'utf8')) as Standalone;
+  rmSync(dirname(file), { recursive: true });
+  running = await startProxy(
+    start,
+    (report) => {
+      if (report.kind === 'listening') log(`listening: ${describe(report)}`);
+    },
+    log,
+  );
+  process.on('SIGHUP', () => running?.reload());
+}
+
+function describe({ inbound, outbound, forward, ingress }: Extract<ProxyReport, { kind: 'listening' }>): string {
+  return [
+    ...Object.entries(inbound).map(([name, port]) => `inbound ${name} ${port}`),
+    ...Object.entries(outbound).map(([name, port]) => `outbound ${name} ${port}`),
+    ...(forward === undefined ? [] : [`forward ${forward}`]),
+    ...(ingress === undefined ? [] : [`ingress ${ingress}`]),
+  ].join(', ');
+}
+
+const file = process.argv[2];
+if (file === undefined) supervised();
+else
+  alone(file).catch((error: unknown) => {
+    const fault = Fault.from(error);
+    process.stderr.write(`meshctl: ${fault.message} (${fault.code})\n`);
+    process.exit(exitCodeFor(fault.kind));
+  });

@@ -7,7 +7,9 @@ import type { Tables } from './tables.ts';
 
 declare const permitted: unique symbol;
 
-export type Target = { readonly kind: 'app'; readonly port: number } | { readonly kind: 'service'; readonly upstream: Upstream };
+export type Target =
+  | { readonly kind: 'app'; readonly host: string; readonly port: number }
+  | { readonly kind: 'service'; readonly upstream: Upstream };
 
 export interface Permit {
   readonly [permitted]: true;

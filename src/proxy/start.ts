@@ -1,7 +1,8 @@
 // One proxy: listeners, credentials, feed. Everything that it holds is closed by stop().
 
-import type { Bootstrap, ProxyReport } from './bootstrap.ts';
+import type { Bootstrap, ProxyReport, Standalone } from './bootstrap.ts';
 import { Credentials } from './credentials.ts';
+import { FileFeed } from './feed/file.ts';
 import { Feed } from './feed/stream.ts';
 import { createInbound } from './net/inbound.ts';
 import { bind, createHttpListener, createTcpListener, type Listening } from './net/listen.ts';
@@ -17,26 +18,31 @@ const DRAIN_POLL_MS = 20;
 export interface RunningProxy {
   readonly runtime: Runtime;
   rejoin(token: string): void;
+  /** Reads its files again, when it is one that has files. */
+  reload(): void;
   /** Listeners stop accepting, answers in flight finish, then everything closes. */
   stop(): Promise<void>;
 }
 
 /** Binds every listener and begins to follow the control plane. Throws PORT_IN_USE; `report` tells the rest. */
 export async function startProxy(
-  bootstrap: Bootstrap,
+  bootstrap: Bootstrap | Standalone,
   report: (message: ProxyReport) => void,
   log: (line: string) => void,
 ): Promise<RunningProxy> {
   const recorder = new Recorder();
+  const instance = bootstrap.kind === 'bootstrap' ? bootstrap.instance : bootstrap.service;
   const inbound = new Map<string, ReturnType<typeof createInbound>>();
   const credentials = new Credentials((current) => {
     for (const listener of inbound.values()) listener.useCredentials(current);
     pool.prune(isKnownEndpoint);
   });
-  const pool = new Pool(credentials);
+  const pool = new Pool(credentials, (streams) => {
+    recorder.identityExpired += streams;
+  });
   const runtime: Runtime = {
     service: bootstrap.service,
-    instance: bootstrap.instance,
+    instance,
     credentials,
     recorder,
     pool,
@@ -55,7 +61,7 @@ export async function startProxy(
     const listener = createInbound(runtime, spec);
     inbound.set(spec.portName, listener);
     listeners.push(listener);
-    ports.inbound[spec.portName] = await bind(listener.server, spec.port, `mTLS in front of ${bootstrap.instance}`);
+    ports.inbound[spec.portName] = await bind(listener.server, spec, `mTLS in front of ${instance}`);
   }
   for (const spec of bootstrap.outbound) {
     const listener =
@@ -63,32 +69,30 @@ export async function startProxy(
         ? createTcpListener(runtime, spec.service)
         : createHttpListener(runtime, { kind: 'outbound', service: spec.service });
     listeners.push(listener);
-    ports.outbound[spec.service] = await bind(listener.server, spec.port, `${bootstrap.instance} to ${spec.service}`);
+    ports.outbound[spec.service] = await bind(listener.server, spec, `${instance} to ${spec.service}`);
   }
-  let forward: number | undefined;
-  if (bootstrap.forwardPort !== undefined) {
-    const listener = createHttpListener(runtime, { kind: 'forward' });
+  const plain: { forward?: number; ingress?: number } = {};
+  for (const spec of bootstrap.plain) {
+    const listener = createHttpListener(runtime, spec.kind === 'forward' ? { kind: 'forward' } : { kind: 'ingress', port: spec.port });
     listeners.push(listener);
-    forward = await bind(listener.server, bootstrap.forwardPort, `forward proxy of ${bootstrap.instance}`);
+    plain[spec.kind] = await bind(listener.server, spec, spec.kind === 'forward' ? `forward proxy of ${instance}` : 'ingress');
   }
-  let ingress: number | undefined;
-  if (bootstrap.ingressPort !== undefined) {
-    const listener = createHttpListener(runtime, { kind: 'ingress', port: bootstrap.ingressPort });
-    listeners.push(listener);
-    ingress = await bind(listener.server, bootstrap.ingressPort, 'ingress');
-  }
-  report({ kind: 'listening', ...ports, forward, ingress });
-  const feed = new Feed(runtime, {
-    socketPath: bootstrap.controlSocket,
-    proxyId: bootstrap.proxyId,
-    token: bootstrap.token,
-    onReady: () => report({ kind: 'ready' }),
-    onTables: () => pool.prune(isKnownEndpoint),
-  });
+  report({ kind: 'listening', ...ports, forward: plain.forward, ingress: plain.ingress });
+  const onReady = (): void => report({ kind: 'ready' });
+  const onTables = (): void => pool.prune(isKnownEndpoint);
+  const feed =
+    bootstrap.kind === 'bootstrap'
+      ? new Feed(runtime, { ...bootstrap, onReady, onTables })
+      : new FileFeed(runtime, bootstrap, { onReady, onTables });
   feed.start();
   return {
     runtime,
-    rejoin: (token) => feed.rejoin(token),
+    rejoin: (token) => {
+      if (feed instanceof Feed) feed.rejoin(token);
+    },
+    reload: () => {
+      if (feed instanceof FileFeed) feed.reload();
+    },
     stop: async () => {
       runtime.draining = true;
       for (const listener of listeners) {

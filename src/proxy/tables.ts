@@ -1,7 +1,9 @@
 // ProxySnapshot → Tables: what the request path looks things up in. Built whole, then one reference is swapped;
 // exchanges in flight keep the tables that they began with.
+
+import { Fault } from '../base/fault.ts';
 import type { CompiledPolicy } from '../mesh/authorization.ts';
-import { makeSpiffeId, type SpiffeId } from '../mesh/identity.ts';
+import { parseSpiffeId, type SpiffeId } from '../mesh/identity.ts';
 import type { ProxySnapshot, TracingRules, Upstream } from '../mesh/snapshot.ts';
 
 export interface Tables {
@@ -16,6 +18,8 @@ export interface Tables {
 }
 
 export function buildTables(snapshot: ProxySnapshot): Tables {
+  const self = parseSpiffeId(snapshot.spiffeId);
+  if (self === undefined) throw new Fault('PROXY_BOOTSTRAP', 'config', `\`${snapshot.spiffeId}\` is no SPIFFE id`);
   const upstreams = new Map<string, Upstream>();
   for (const upstream of snapshot.upstreams) {
     if (!upstreams.has(upstream.service)) upstreams.set(upstream.service, upstream);
@@ -23,7 +27,7 @@ export function buildTables(snapshot: ProxySnapshot): Tables {
   }
   return {
     version: snapshot.version,
-    self: makeSpiffeId(snapshot.trustDomain, snapshot.namespace, snapshot.service),
+    self,
     policy: snapshot.policy,
     upstreams,
     routes: [...snapshot.ingressRoutes].sort((a, b) => b.path.length - a.path.length),

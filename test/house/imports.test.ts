@@ -66,7 +66,14 @@ test("another room's files are entered by its doors: the files that lie directly
 });
 
 test('a command reaches the mesh through its context; only those that run one on this machine know the platform', () => {
-  const LOCAL = ['src/commands/demo.ts', 'src/commands/up.ts', 'src/commands/down.ts', 'src/commands/logs.ts', 'src/commands/detach.ts'];
+  const LOCAL = [
+    'src/commands/demo.ts',
+    'src/commands/up.ts',
+    'src/commands/down.ts',
+    'src/commands/logs.ts',
+    'src/commands/detach.ts',
+    'src/commands/proxy/run.ts',
+  ];
   for (const { from, to, external } of all) {
     if (external || room(from) !== 'commands' || room(to) !== 'platform') continue;
     assert.ok(LOCAL.includes(from) || to === 'src/platform/node/files.ts', `${from} imports ${to}`);

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { REFUSALS } from '../../src/mesh/refusal.ts';
-import { fieldOf, hasToken, safeTrailers, setField, withoutHopByHop } from '../../src/proxy/codec/fields.ts';
+import { answeredFields, fieldOf, forwardedFields, hasToken, safeTrailers } from '../../src/proxy/codec/fields.ts';
 import { RequestParser, ResponseParser } from '../../src/proxy/codec/h1/parser.ts';
 import { MAX_FIELDS, MAX_HEAD_BYTES } from '../../src/proxy/codec/limits.ts';
 import { answerFor } from '../../src/proxy/rescue.ts';
@@ -158,7 +158,8 @@ test('takes out what belongs to one connection, and what that names', () => {
     'x-kept',
     '2',
   ];
-  assert.deepEqual(withoutHopByHop(fields), ['host', 'a', 'x-kept', '2']);
+  assert.deepEqual(forwardedFields(fields, 'b', false), ['host', 'b', 'x-kept', '2']);
+  assert.deepEqual(answeredFields(fields, false), ['host', 'a', 'x-kept', '2']);
 });
 
 test('does not let a caller remove fields that matter by naming them', () => {
@@ -172,11 +173,20 @@ test('does not let a caller remove fields that matter by naming them', () => {
     'x-request-id',
     'c',
   ];
-  assert.deepEqual(withoutHopByHop(fields), ['host', 'a', 'authorization', 'b', 'x-request-id', 'c']);
+  assert.deepEqual(forwardedFields(fields, 'a', false), ['host', 'a', 'authorization', 'b']);
+  assert.deepEqual(answeredFields(fields, false), ['host', 'a', 'authorization', 'b', 'x-request-id', 'c']);
 });
 
-test('takes out fields that only a proxy may set', () =>
-  assert.deepEqual(withoutHopByHop(['x-meshctl-refusal', 'denied', 'x-meshctl-trace', 't', 'a', 'b']), ['a', 'b']));
+test('takes out fields that only a proxy may set', () => {
+  const claimed = ['x-meshctl-refusal', 'denied', 'x-meshctl-trace', 't', 'a', 'b'];
+  assert.deepEqual(answeredFields(claimed, false), ['a', 'b']);
+  const request = [...claimed, 'x-forwarded-client-cert', 'URI=spiffe://a/b', 'x-request-id', 'i', 'traceparent', 'p', 'tracestate', 's'];
+  assert.deepEqual(forwardedFields(request, 'h', false), ['host', 'h', 'a', 'b']);
+  assert.deepEqual(forwardedFields(request, 'h', true), ['host', 'h', 'a', 'b', 'tracestate', 's']);
+});
+
+test('answers at the border with the request id of the proxy alone', () =>
+  assert.deepEqual(answeredFields(['x-request-id', 'theirs', 'a', 'b'], true), ['a', 'b']));
 
 test('passes on trailers, but none that frames, routes or authenticates', () => {
   const trailers = [
@@ -208,10 +218,8 @@ test('refuses lines that end without a carriage return at once', () => {
   assert.equal(parseRequest('GET / HTTP/1.1\r'), 'nothing');
 });
 
-test('replaces every line of a field by one', () => {
-  const fields = setField(['a', '1', 'b', '2', 'a', '3'], 'a', '4');
-  assert.deepEqual(fields, ['b', '2', 'a', '4']);
-  assert.equal(fieldOf(fields, 'a'), '4');
+test('finds a field and a token', () => {
+  assert.equal(fieldOf(['a', '1', 'b', '2', 'a', '3'], 'a'), '1');
   assert.equal(hasToken(['connection', 'Keep-Alive, Close'], 'connection', 'close'), true);
   assert.equal(hasToken(['connection', 'closed'], 'connection', 'close'), false);
 });

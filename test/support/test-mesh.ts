@@ -127,8 +127,7 @@ export class TestMesh implements AsyncDisposable {
         protocol: this.spec.services[callee]?.ports[0]?.protocol ?? 'http',
         port: 0,
       })),
-      forwardPort: options.ingress ? undefined : 0,
-      ingressPort: options.ingress ? 0 : undefined,
+      plain: [{ kind: options.ingress ? 'ingress' : 'forward', port: 0 }],
     };
     const log: string[] = [];
     let ports: Extract<ProxyReport, { kind: 'listening' }> | undefined;

@@ -203,8 +203,11 @@ export class Instance {
         protocol: spec.services[callee]?.ports[0]?.protocol ?? 'http',
         port: known?.outbound[callee] ?? 0,
       })),
-      forwardPort: service === undefined ? undefined : (known?.forward ?? 0),
-      ingressPort: service === undefined ? (known?.ingress ?? this.#fixedIngressPort ?? 0) : undefined,
+      plain: [
+        service === undefined
+          ? { kind: 'ingress', port: known?.ingress ?? this.#fixedIngressPort ?? 0 }
+          : { kind: 'forward', port: known?.forward ?? 0 },
+      ],
     };
     socket.on('error', () => undefined);
     // On record before it begins: a proxy whose supervisor dies first ends by itself.

@@ -2,6 +2,18 @@
 
 export type Fields = string[];
 
+const NAME = /^[!#$%&'*+\-.^_`|~0-9a-z]+$/;
+const MAX_KNOWN_NAMES = 2000;
+const knownNames = new Set<string>();
+
+/** Whether this is a field name in lower case (RFC 9110 section 5.1). The same few names come all the time: those are remembered. */
+export function isValidName(name: string): boolean {
+  if (knownNames.has(name)) return true;
+  if (!NAME.test(name)) return false;
+  if (knownNames.size < MAX_KNOWN_NAMES) knownNames.add(name);
+  return true;
+}
+
 /** The first value of a field, or undefined. `name` is lower case. */
 export function fieldOf(fields: Fields, name: string): string | undefined {
   for (let i = 0; i < fields.length; i += 2) if (fields[i] === name) return fields[i + 1];
@@ -59,17 +71,49 @@ const NEVER_NOMINATED = new Set([
 /** Fields of ours: only a proxy sets them. */
 const OWN_PREFIX = 'x-meshctl-';
 
-/** The fields without those of the connection, those that `connection` names, and those that only a proxy may set. */
-export function withoutHopByHop(fields: Fields): Fields {
-  const nominated = new Set<string>();
-  for (const value of fieldsOf(fields, 'connection')) for (const name of listOf(value)) if (!NEVER_NOMINATED.has(name)) nominated.add(name);
-  const kept: Fields = [];
+/** What is done with a field on its way: kept, dropped, or only named in `connection`. */
+const DROPPED = new Set([...HOP_BY_HOP, 'x-forwarded-client-cert', 'x-request-id', 'traceparent', 'host']);
+
+/**
+ * A request's fields as they are sent on: `host` first, without those of the connection, those that `connection` names and those
+ * that only a proxy may set. The caller adds its own `x-request-id` and `traceparent`; `tracestate` stays when the trace is continued.
+ */
+export function forwardedFields(fields: Fields, host: string, keepState: boolean): Fields {
+  const nominated = nominatedFields(fields);
+  const kept: Fields = ['host', host];
   for (let i = 0; i < fields.length; i += 2) {
-    const name = fields[i] ?? '';
-    if (HOP_BY_HOP.has(name) || nominated.has(name) || name.startsWith(OWN_PREFIX)) continue;
-    kept.push(name, fields[i + 1] ?? '');
+    const name = fields[i] as string;
+    if (DROPPED.has(name) || name.startsWith(OWN_PREFIX) || nominated?.has(name) === true || (name === 'tracestate' && !keepState))
+      continue;
+    kept.push(name, fields[i + 1] as string);
   }
   return kept;
+}
+
+/** An answer's fields as they are passed back, without those of the connection; `border`: the proxy sets `x-request-id` itself. */
+export function answeredFields(fields: Fields, border: boolean): Fields {
+  const nominated = nominatedFields(fields);
+  const kept: Fields = [];
+  for (let i = 0; i < fields.length; i += 2) {
+    const name = fields[i] as string;
+    if (HOP_BY_HOP.has(name) || name.startsWith(OWN_PREFIX) || nominated?.has(name) === true) continue;
+    if (border && name === 'x-request-id') continue;
+    kept.push(name, fields[i + 1] as string);
+  }
+  return kept;
+}
+
+function nominatedFields(fields: Fields): Set<string> | undefined {
+  let nominated: Set<string> | undefined;
+  for (let i = 0; i < fields.length; i += 2) {
+    if (fields[i] !== 'connection') continue;
+    for (const name of listOf(fields[i + 1] as string)) {
+      if (NEVER_NOMINATED.has(name)) continue;
+      nominated ??= new Set();
+      nominated.add(name);
+    }
+  }
+  return nominated;
 }
 
 // RFC 9110 section 6.5.1: fields that frame, route, authenticate or say how to read the content mean nothing, or harm, behind it.
@@ -101,13 +145,5 @@ export function safeTrailers(trailers: Fields): Fields {
     const name = trailers[i] ?? '';
     if (!NEVER_TRAILING.has(name) && !name.startsWith(OWN_PREFIX)) kept.push(name, trailers[i + 1] ?? '');
   }
-  return kept;
-}
-
-/** The list with every line of `name` replaced by one; undefined removes it. */
-export function setField(fields: Fields, name: string, value: string | undefined): Fields {
-  const kept: Fields = [];
-  for (let i = 0; i < fields.length; i += 2) if (fields[i] !== name) kept.push(fields[i] ?? '', fields[i + 1] ?? '');
-  if (value !== undefined) kept.push(name, value);
   return kept;
 }

@@ -35,3 +35,9 @@ export const MAX_REMEMBERED_REQUESTS = 10_000;
 export const MAX_BUFFERED_SPANS = 5000;
 /** Label sets of one proxy; the rest is folded into `__other__`. */
 export const MAX_SERIES = 2000;
+/** Streams of one tunnel: connections of an application are streams too, and an idle one costs a few hundred bytes. */
+export const MAX_TUNNEL_STREAMS = 20_000;
+/** A connection between proxies that was silent for so long is asked whether it lives; silent for as long again, it is closed. */
+export const PING_EVERY_MS = 10_000;
+/** A tunnel without streams: a new one costs a handshake, an open one next to nothing. */
+export const TUNNEL_IDLE_MS = 300_000;

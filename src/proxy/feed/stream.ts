@@ -15,7 +15,7 @@ import type { Runtime } from '../runtime.ts';
 import { buildTables } from '../tables.ts';
 
 export interface FeedOptions {
-  readonly socketPath: string;
+  readonly controlSocket: string;
   readonly proxyId: string;
   readonly token: string;
   /** Both a certificate and a snapshot are there for the first time. */
@@ -88,7 +88,7 @@ export class Feed {
 
   #connect(): void {
     if (this.#stopped) return;
-    const socket = createConnection(this.#options.socketPath);
+    const socket = createConnection(this.#options.controlSocket);
     const decoder = new FrameDecoder();
     this.#socket = socket;
     this.#accepted = false;

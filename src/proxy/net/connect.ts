@@ -20,12 +20,14 @@ export interface Connected {
   readonly expiresAtMs: number;
   /** Generation of our credentials that it was made with; 0 for plain ones. */
   readonly generation: number;
+  /** What both ends agreed to speak (ALPN); undefined when nothing was agreed. */
+  readonly protocol: string | undefined;
 }
 
 export type ConnectResult = Connected | { readonly refusal: Refusal; readonly why: string };
 
-/** Never throws; gives the refusal that the caller of the proxy gets. */
-export function connect(destination: Destination, credentials: Credentials, alpn: string | undefined): Promise<ConnectResult> {
+/** `alpn`: protocols to offer to another proxy, best first. Never throws; gives the refusal that the caller of the proxy gets. */
+export function connect(destination: Destination, credentials: Credentials, alpn: readonly string[]): Promise<ConnectResult> {
   return destination.spiffeId === undefined
     ? connectPlain(destination)
     : connectMutual(destination, destination.spiffeId, credentials, alpn);
@@ -39,6 +41,7 @@ function connectPlain(destination: Destination): Promise<ConnectResult> {
     retireAtMs: Number.POSITIVE_INFINITY,
     expiresAtMs: Number.POSITIVE_INFINITY,
     generation: 0,
+    protocol: undefined,
   }));
 }
 
@@ -46,7 +49,7 @@ function connectMutual(
   destination: Destination,
   expected: string,
   credentials: Credentials,
-  alpn: string | undefined,
+  alpn: readonly string[],
 ): Promise<ConnectResult> {
   const own = credentials.current;
   const now = Date.now();
@@ -60,7 +63,7 @@ function connectMutual(
     // The identity is in the SPIFFE id, not in a host name; it is compared below before anything is sent.
     checkServerIdentity: () => undefined,
     allowHalfOpen: true,
-    ...(alpn === undefined ? {} : { ALPNProtocols: [alpn] }),
+    ALPNProtocols: [...alpn],
   };
   const socket: TLSSocket = connectTls(options);
   return settle(socket, 'secureConnect', () => {
@@ -71,7 +74,14 @@ function connectMutual(
     const expiresAtMs = Math.min(peer.notAfterMs, own.notAfterMs);
     // The last tenth of what is left, between 0.5 s and 30 s, is kept free for requests that are under way.
     const margin = Math.min(30_000, Math.max(500, (expiresAtMs - now) / 10));
-    return { socket, reset: () => resetBelow(socket, raw), retireAtMs: expiresAtMs - margin, expiresAtMs, generation: own.generation };
+    return {
+      socket,
+      reset: () => resetBelow(socket, raw),
+      retireAtMs: expiresAtMs - margin,
+      expiresAtMs,
+      generation: own.generation,
+      protocol: socket.alpnProtocol || undefined,
+    };
   });
 }
 

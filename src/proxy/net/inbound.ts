@@ -3,23 +3,26 @@
 import type { Socket } from 'node:net';
 import { createServer, type Server, type TLSSocket } from 'node:tls';
 import { readPeer } from '../../certs/peer.ts';
-import { printSpiffeId } from '../../mesh/identity.ts';
+import type { Protocol } from '../../mesh/snapshot.ts';
 import type { InboundListener } from '../bootstrap.ts';
 import { callAt, nowMs } from '../clock.ts';
 import { HANDSHAKE_TIMEOUT_MS, MAX_CONNECTIONS } from '../codec/limits.ts';
-import { HttpConnection, type VerifiedPeer } from '../connection.ts';
+import { HttpConnection, type Origin, type VerifiedPeer } from '../connection.ts';
 import type { Current } from '../credentials.ts';
 import { authorize } from '../permit.ts';
 import type { Runtime } from '../runtime.ts';
 import { recordTcp } from '../tcp-record.ts';
+import { ALPN } from '../tunnel/frame.ts';
+import { serveTunnel } from '../tunnel/serve.ts';
 import { pick } from '../upstream/pick.ts';
-import { connect, resetBelow } from './connect.ts';
-import { joinSockets } from './join.ts';
+import { type Channel, socketChannel } from './channel.ts';
+import { resetBelow } from './connect.ts';
+import { join } from './join.ts';
 import type { Listening } from './listen.ts';
 
 /** A listener that takes nobody until `useCredentials` was called. */
 export function createInbound(runtime: Runtime, listener: InboundListener): Listening & { useCredentials(current: Current): void } {
-  const connections = new Set<HttpConnection>();
+  const connections = new Set<Served>();
   const sockets = new Set<TLSSocket>();
   const server: Server = createServer({
     requestCert: true,
@@ -29,7 +32,7 @@ export function createInbound(runtime: Runtime, listener: InboundListener): List
     handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
     allowHalfOpen: true,
     noDelay: true,
-    ...(listener.protocol === 'http' ? { ALPNProtocols: ['http/1.1'] } : {}),
+    ALPNCallback: ({ protocols }) => chooseProtocol(listener.protocol, protocols),
   });
   server.maxConnections = MAX_CONNECTIONS;
   // The TCP socket below each TLS socket: only that one can be reset. Found by the caller's address, which is unique while it is open.
@@ -46,14 +49,16 @@ export function createInbound(runtime: Runtime, listener: InboundListener): List
     else resetBelow(socket, below);
   };
   // A failed handshake is the caller's matter: counted, never thrown.
-  server.on('tlsClientError', () => runtime.recorder.count('inbound', '-', listener.protocol, 'identity_mismatch', 0));
+  server.on('tlsClientError', () =>
+    runtime.recorder.count('inbound', '-', listener.protocol === 'tcp' ? 'tcp' : 'http', 'identity_mismatch', 0),
+  );
   server.on('secureConnection', (socket) => {
     socket.on('error', () => undefined);
     const peer = readPeer(socket.getPeerX509Certificate());
     // A resumed session is not checked for expiry by TLS itself.
     const refused = 'refused' in peer ? peer.refused : peer.notAfterMs <= Date.now() ? 'its certificate has expired' : undefined;
     if ('refused' in peer || refused !== undefined) {
-      runtime.recorder.count('inbound', '-', listener.protocol, 'identity_mismatch', 0);
+      runtime.recorder.count('inbound', '-', listener.protocol === 'tcp' ? 'tcp' : 'http', 'identity_mismatch', 0);
       runtime.log(`refused a caller: ${refused}`);
       socket.destroy();
       return;
@@ -64,20 +69,14 @@ export function createInbound(runtime: Runtime, listener: InboundListener): List
       sockets.delete(socket);
       runtime.recorder.openConnections--;
     });
-    if (listener.protocol === 'tcp') {
-      void serveTcp(runtime, listener, peer, socket, () => reset(socket));
-      return;
-    }
-    const connection = new HttpConnection(
-      runtime,
-      { listener: { kind: 'inbound', portName: listener.portName, appPort: listener.appPort }, peer, reset: () => reset(socket) },
-      socket,
-    );
+    const origin: Origin = {
+      listener: { kind: 'inbound', portName: listener.portName, appHost: listener.appHost ?? '127.0.0.1', appPort: listener.appPort },
+      peer,
+      reset: () => reset(socket),
+    };
+    const connection = serve(runtime, listener, origin, peer, socket);
     connections.add(connection);
-    const cancel = callAt(expiry(runtime, peer), () => {
-      if (!connection.isIdle) runtime.recorder.identityExpired++;
-      connection.close();
-    });
+    const cancel = callAt(expiry(runtime, peer), () => connection.expire());
     socket.once('close', () => {
       cancel();
       connections.delete(connection);
@@ -95,6 +94,12 @@ export function createInbound(runtime: Runtime, listener: InboundListener): List
   };
 }
 
+// A TCP port speaks whatever the caller says it does.
+function chooseProtocol(protocol: Protocol, offered: readonly string[]): string | undefined {
+  if (offered.includes(ALPN)) return ALPN;
+  return protocol === 'tcp' ? offered[0] : offered.find((each) => each === 'http/1.1');
+}
+
 function addressOf(socket: Socket): string {
   return `${socket.remoteAddress} ${socket.remotePort}`;
 }
@@ -103,29 +108,53 @@ function expiry(runtime: Runtime, peer: VerifiedPeer): number {
   return Math.min(peer.notAfterMs, runtime.credentials.current?.notAfterMs ?? peer.notAfterMs);
 }
 
-async function serveTcp(
-  runtime: Runtime,
-  listener: InboundListener,
-  peer: VerifiedPeer,
-  socket: TLSSocket,
-  reset: () => void,
-): Promise<void> {
-  const { recorder, tables } = runtime;
+interface Served {
+  drain(): void;
+  /** A certificate on the connection has ended. */
+  expire(): void;
+}
+
+function serve(runtime: Runtime, listener: InboundListener, origin: Origin, peer: VerifiedPeer, socket: TLSSocket): Served {
+  const { recorder } = runtime;
+  if (socket.alpnProtocol === ALPN) {
+    const tunnel = serveTunnel(runtime, origin, socket, (channel) => void serveTcp(runtime, listener, peer, channel));
+    return {
+      drain: () => tunnel.retire(),
+      expire: () => {
+        recorder.identityExpired += tunnel.size;
+        tunnel.close('identity_expired');
+      },
+    };
+  }
+  if (listener.protocol === 'tcp') {
+    socket.pause();
+    void serveTcp(runtime, listener, peer, socketChannel(socket, origin.reset, undefined, expiry(runtime, peer)));
+    // The join of the two ends it.
+    return { drain: () => undefined, expire: () => undefined };
+  }
+  const connection = new HttpConnection(runtime, origin, socket);
+  return {
+    drain: () => connection.drain(),
+    expire: () => {
+      if (!connection.isIdle) recorder.identityExpired++;
+      connection.close();
+    },
+  };
+}
+
+async function serveTcp(runtime: Runtime, listener: InboundListener, peer: VerifiedPeer, channel: Channel): Promise<void> {
+  const { recorder, tables, pool } = runtime;
   const startMs = nowMs();
-  socket.pause();
   recorder.inFlight++;
-  const caller = printSpiffeId(peer.id);
   const port = { name: listener.portName, number: listener.appPort };
-  const judged =
-    tables === undefined
-      ? undefined
-      : authorize(tables, { caller: peer.id, port, http: undefined }, { kind: 'app', port: listener.appPort });
+  const target = { kind: 'app', host: listener.appHost ?? '127.0.0.1', port: listener.appPort } as const;
+  const judged = tables === undefined ? undefined : authorize(tables, { caller: peer.id, port, http: undefined }, target);
   const finish = (outcome: string, requestBytes: number, responseBytes: number): void => {
     recorder.inFlight--;
     recordTcp(runtime, {
       kind: 'server',
       peerService: peer.id.service,
-      peerId: caller,
+      peerId: peer.printed,
       startMs,
       outcome,
       decision: judged?.decision,
@@ -135,22 +164,23 @@ async function serveTcp(
   };
   const permit = judged?.permit;
   if (permit === undefined) {
-    runtime.log(`denied ${caller} tcp: ${judged?.decision.rule ?? 'no configuration yet'}`);
-    reset();
+    runtime.log(`denied ${peer.printed} tcp: ${judged?.decision.rule ?? 'no configuration yet'}`);
+    channel.reset('denied');
     finish('denied', 0, 0);
     return;
   }
-  const destination = pick(permit, runtime.pool.inFlight, new Set());
-  const result =
-    destination === undefined ? ({ refusal: 'no_endpoint', why: '' } as const) : await connect(destination, runtime.credentials, undefined);
-  if ('refusal' in result || socket.destroyed) {
-    if (!('refusal' in result)) result.socket.destroy();
-    reset();
-    finish('refusal' in result ? result.refusal : 'canceled', 0, 0);
+  const destination = pick(permit, pool.inFlight, new Set());
+  if (destination !== undefined) pool.enter(destination.key);
+  const result = destination === undefined ? ({ refusal: 'no_endpoint', why: '' } as const) : await pool.channel(destination);
+  if ('refusal' in result) {
+    if (destination !== undefined) pool.leave(destination.key);
+    channel.reset(result.refusal);
+    finish(result.refusal, 0, 0);
     return;
   }
-  joinSockets({ socket, reset }, result, expiry(runtime, peer), (received, sent, expired) => {
-    if (expired) recorder.identityExpired++;
-    finish(expired ? 'identity_expired' : 'tcp', received, sent);
+  join(channel, result, ({ aToB, bToA, cut }) => {
+    if (destination !== undefined) pool.leave(destination.key);
+    if (cut === 'identity_expired') recorder.identityExpired++;
+    finish(cut ?? 'tcp', aToB, bToA);
   });
 }

@@ -1,63 +1,69 @@
-// Copies bytes between two sockets until both sides have ended: back-pressure by pause and resume, half-close kept.
-import type { Socket } from 'node:net';
+// Copies bytes between two channels until both sides have ended: back-pressure by pause and resume, half-close kept.
 import { callAt } from '../clock.ts';
+import type { Channel, ChannelEvents } from './channel.ts';
 
-/** A connection, and how to end it so that the other end does not take it for a proper end (below TLS only the TCP socket can be reset). */
-export interface Resettable {
-  readonly socket: Socket;
-  reset(): void;
+/** How a joined pair came to its end. */
+export interface JoinEnd {
+  readonly aToB: number;
+  readonly bToA: number;
+  /** Why it was cut, if it was. */
+  readonly cut: 'identity_expired' | 'revoked' | 'denied' | undefined;
+}
+
+export interface Join {
+  /** Ends both, as broken; `why` is what is recorded. */
+  cut(why: 'revoked' | 'denied'): void;
 }
 
 /**
- * Both sockets are closed when either ends, and reset when either fails, or at `expiresAtMs` (epoch milliseconds).
- * `onDone` is called once with the bytes that went from `a` to `b` and back.
+ * Done when both channels have closed; both are reset when either fails, or when a certificate on one of them ends.
+ * `onDone` is called once.
  */
-export function joinSockets(
-  { socket: a, reset: resetA }: Resettable,
-  { socket: b, reset: resetB }: Resettable,
-  expiresAtMs: number,
-  onDone: (aToB: number, bToA: number, expired: boolean) => void,
-): void {
-  const counts = [0, 0];
-  let done = false;
-  let expired = false;
+export function join(a: Channel, b: Channel, onDone: (end: JoinEnd) => void): Join {
+  let aToB = 0;
+  let bToA = 0;
   let open = 2;
+  let done = false;
+  let cut: JoinEnd['cut'];
   const finish = (broken: boolean): void => {
     if (done) return;
     done = true;
     cancel();
-    if (broken) {
-      resetA();
-      resetB();
-    } else {
-      a.destroy();
-      b.destroy();
-    }
-    onDone(counts[0] ?? 0, counts[1] ?? 0, expired);
+    if (broken) for (const channel of [a, b]) channel.reset(cut ?? 'upstream_reset');
+    onDone({ aToB, bToA, cut });
   };
-  const cancel = callAt(expiresAtMs, () => {
-    expired = true;
+  const cancel = callAt(Math.min(a.expiresAtMs, b.expiresAtMs), () => {
+    cut = 'identity_expired';
     finish(true);
   });
-  const copy = (from: Socket, to: Socket, index: number): void => {
-    from.on('data', (bytes: Buffer) => {
-      counts[index] = (counts[index] ?? 0) + bytes.length;
+  const copy = (from: Channel, to: Channel, count: (bytes: number) => void): ChannelEvents => ({
+    onData: (bytes) => {
+      count(bytes.length);
       if (!to.write(bytes)) from.pause();
-    });
-    to.on('drain', () => from.resume());
-    from.on('end', () => {
-      to.end();
+    },
+    onDrain: () => to.resume(),
+    onEnd: () => to.end(),
+    // Each closes by itself when its last byte is out, however long the other end takes to read.
+    onClosed: (broken) => {
       open--;
-    });
-    from.on('error', () => finish(true));
-    from.on('close', () => {
-      // A socket that closed before its end was seen is broken; one whose both directions ended is done.
-      const broken = !from.readableEnded || from.errored !== null;
       if (open === 0 || broken) finish(broken);
-    });
+    },
+  });
+  a.start(
+    copy(a, b, (bytes) => {
+      aToB += bytes;
+    }),
+  );
+  if (!done)
+    b.start(
+      copy(b, a, (bytes) => {
+        bToA += bytes;
+      }),
+    );
+  return {
+    cut: (why) => {
+      cut = why;
+      finish(true);
+    },
   };
-  copy(a, b, 0);
-  copy(b, a, 1);
-  a.resume();
-  b.resume();
 }

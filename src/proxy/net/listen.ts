@@ -5,7 +5,8 @@ import { MAX_CONNECTIONS } from '../codec/limits.ts';
 import { HttpConnection } from '../connection.ts';
 import type { Listener } from '../route/match.ts';
 import type { Runtime } from '../runtime.ts';
-import { openTunnel } from './tunnel.ts';
+import { socketChannel } from './channel.ts';
+import { openTcp } from './open-tcp.ts';
 
 export interface Listening {
   readonly server: Server;
@@ -48,7 +49,9 @@ export function createTcpListener(runtime: Runtime, service: string): Listening 
       socket.resetAndDestroy();
       return;
     }
-    void openTunnel(runtime, upstream, socket, Buffer.alloc(0), () => undefined);
+    socket.on('error', () => undefined);
+    const channel = socketChannel(socket, () => void socket.resetAndDestroy(), undefined, Number.POSITIVE_INFINITY);
+    void openTcp(runtime, upstream, channel, () => undefined);
   });
   server.maxConnections = MAX_CONNECTIONS;
   return {
@@ -60,8 +63,8 @@ export function createTcpListener(runtime: Runtime, service: string): Listening 
   };
 }
 
-/** Binds to 127.0.0.1 and gives the port. Throws PORT_IN_USE with the purpose in the message. */
-export function bind(server: Server, port: number, purpose: string): Promise<number> {
+/** Binds, to 127.0.0.1 when no host is given, and gives the port. Throws PORT_IN_USE with the purpose in the message. */
+export function bind(server: Server, { host = '127.0.0.1', port }: { host?: string; port: number }, purpose: string): Promise<number> {
   return new Promise((resolve, reject) => {
     server.once('error', (error) => {
       const inUse = codeOf(error) === 'EADDRINUSE';
@@ -69,11 +72,11 @@ export function bind(server: Server, port: number, purpose: string): Promise<num
       reject(
         new Fault(inUse ? 'PORT_IN_USE' : 'PORT_UNUSABLE', 'conflict', message, {
           cause: error,
-          hint: 'choose another port in the mesh file, or `port: 0` for any free one',
+          hint: 'choose another port, or 0 for any free one',
         }),
       );
     });
-    server.listen({ host: '127.0.0.1', port, backlog: 1024 }, () => {
+    server.listen({ host, port, backlog: 1024 }, () => {
       const address = server.address();
       resolve(typeof address === 'object' && address !== null ? address.port : 0);
     });

@@ -7,7 +7,7 @@ import type { Tables } from '../tables.ts';
 
 /** What a connection came in on. */
 export type Listener =
-  | { readonly kind: 'inbound'; readonly portName: string; readonly appPort: number }
+  | { readonly kind: 'inbound'; readonly portName: string; readonly appHost: string; readonly appPort: number }
   | { readonly kind: 'outbound'; readonly service: string }
   | { readonly kind: 'forward' }
   | { readonly kind: 'ingress'; readonly port: number };

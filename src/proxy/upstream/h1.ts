@@ -1,13 +1,14 @@
 // One HTTP/1.1 connection to an upstream: carries one exchange at a time, and goes back to the pool when it can be used again.
 import type { Socket } from 'node:net';
 import { type Fields, hasToken } from '../codec/fields.ts';
-import { encodeRequestHead, lastChunk } from '../codec/h1/encode.ts';
+import { chunkHead, encodeRequestHead, lastChunk } from '../codec/h1/encode.ts';
 import type { Framing } from '../codec/h1/framing.ts';
 import type { HeadError, ResponseHead } from '../codec/h1/head.ts';
 import { ResponseParser } from '../codec/h1/parser.ts';
+import { type Channel, socketChannel } from '../net/channel.ts';
 import type { Connected } from '../net/connect.ts';
-import { writeChunk } from '../net/write-chunk.ts';
-import type { UpgradedConnection, UpstreamEvents, UpstreamStream } from './stream.ts';
+import { Gather } from '../net/gather.ts';
+import type { UpstreamConnection, UpstreamEvents, UpstreamRequest, UpstreamStream } from './stream.ts';
 
 export interface H1Owner {
   /** Once after each exchange. */
@@ -16,8 +17,9 @@ export interface H1Owner {
   onIdleClosed(connection: H1Connection): void;
 }
 
-export class H1Connection {
+export class H1Connection implements UpstreamConnection {
   readonly connected: Connected;
+  readonly gather: Gather;
   readonly #socket: Socket;
   readonly #parser: ResponseParser;
   readonly #owner: H1Owner;
@@ -28,6 +30,7 @@ export class H1Connection {
   constructor(connected: Connected, owner: H1Owner) {
     this.connected = connected;
     this.#socket = connected.socket;
+    this.gather = new Gather(connected.socket);
     this.#owner = owner;
     this.#parser = new ResponseParser({
       onHead: (head, framing) => this.#stream?.receiveHead(head, framing),
@@ -56,37 +59,42 @@ export class H1Connection {
     return !this.#closed && !this.#socket.destroyed && this.#socket.writable && this.#parser.isIdle;
   }
 
-  open(method: string, events: UpstreamEvents): UpstreamStream {
-    this.#parser.expect(method);
-    const stream = new H1Stream(this, this.#socket, events, this.#uses > 0);
+  open(request: UpstreamRequest, events: UpstreamEvents): UpstreamStream {
+    this.#parser.expect(request.head.method);
+    const stream = new H1Stream(this, this.#socket, events, this.#uses > 0, request);
     this.#uses++;
     this.#stream = stream;
-    this.#socket.setTimeout(0);
     return stream;
+  }
+
+  giveBack(): void {
+    this.#owner.onReleased(this, this.isUsable);
   }
 
   /** Called by the stream when request and answer are both whole, or when it gave up. */
   release(reusable: boolean): void {
     this.#stream = undefined;
-    this.#socket.resume();
+    if (this.#socket.isPaused()) this.#socket.resume();
     if (reusable) this.#parser.next();
     this.#owner.onReleased(this, reusable && this.isUsable);
   }
 
   /** Lets go of the socket: HTTP is over on it. It counts as in flight until it closes. */
-  detach(): UpgradedConnection {
+  detach(): Channel {
     this.#stream = undefined;
     this.#closed = true;
+    this.gather.flush();
     for (const event of ['data', 'end', 'drain', 'timeout', 'error', 'close']) this.#socket.removeAllListeners(event);
     this.#socket.on('error', () => undefined);
+    this.#socket.setTimeout(0);
     this.#socket.pause();
     this.#socket.once('close', () => this.#owner.onReleased(this, false));
-    return { socket: this.#socket, reset: this.connected.reset, first: this.#parser.takeRest(), expiresAtMs: this.connected.expiresAtMs };
+    return socketChannel(this.#socket, this.connected.reset, this.#parser.takeRest(), this.connected.expiresAtMs);
   }
 
   /** Closes the connection after `ms` without use. */
   closeWhenIdle(ms: number): void {
-    this.#socket.setTimeout(ms);
+    if (this.#socket.timeout !== ms) this.#socket.setTimeout(ms);
   }
 
   close(): void {
@@ -110,38 +118,41 @@ class H1Stream implements UpstreamStream {
   readonly reused: boolean;
   readonly #connection: H1Connection;
   readonly #socket: Socket;
-  #chunked = false;
-  #upgrade: string | undefined;
-  #sent = false;
+  readonly #gather: Gather;
+  readonly #chunked: boolean;
+  readonly #upgrade: string | undefined;
+  #sent: boolean;
   #received = false;
   #keepAlive = true;
   #done = false;
 
-  constructor(connection: H1Connection, socket: Socket, events: UpstreamEvents, reused: boolean) {
+  constructor(connection: H1Connection, socket: Socket, events: UpstreamEvents, reused: boolean, request: UpstreamRequest) {
+    const { head, target, fields, framing, upgrade } = request;
     this.#connection = connection;
     this.#socket = socket;
+    this.#gather = connection.gather;
     this.events = events;
     this.reused = reused;
-  }
-
-  send(method: string, target: string, fields: Fields, framing: Framing, upgrade: string | undefined): void {
     this.#upgrade = upgrade;
     this.#chunked = framing.kind === 'chunked';
-    const framed = [
-      ...fields,
-      ...(this.#chunked ? ['transfer-encoding', 'chunked'] : []),
-      ...(upgrade === undefined ? [] : ['connection', 'Upgrade', 'upgrade', upgrade]),
-    ];
-    this.#socket.write(encodeRequestHead(method, target, framed), 'latin1');
+    this.#sent = framing.kind === 'none';
+    const framed = this.#chunked
+      ? [...fields, 'transfer-encoding', 'chunked']
+      : upgrade === undefined
+        ? fields
+        : [...fields, 'connection', 'Upgrade', 'upgrade', upgrade];
+    this.#gather.text(encodeRequestHead(head.method, target, framed));
+    if (this.#sent) this.#gather.flush();
   }
 
   write(bytes: Buffer): boolean {
-    if (!this.#chunked) return this.#socket.write(bytes);
-    return writeChunk(this.#socket, bytes);
+    if (this.#chunked) this.#gather.text(chunkHead(bytes.length));
+    const room = this.#gather.bytes(bytes);
+    return this.#chunked ? this.#gather.text('\r\n') : room;
   }
 
   end(trailers: Fields): void {
-    if (this.#chunked) this.#socket.write(lastChunk(trailers), 'latin1');
+    if (this.#chunked) this.#gather.text(lastChunk(trailers));
     this.#sent = true;
     this.#finish();
   }
@@ -164,10 +175,11 @@ class H1Stream implements UpstreamStream {
   fail(refusal: 'upstream_reset' | 'upstream_invalid', why: string): void {
     if (this.#done) return;
     this.#done = true;
-    this.events.onFault(refusal, why);
+    this.events.onFault(refusal, why, false);
   }
 
   receiveHead(head: ResponseHead, framing: Framing): void {
+    if (this.#done) return;
     if (head.status === 101 && this.#upgrade !== undefined && hasToken(head.fields, 'upgrade', this.#upgrade)) {
       this.#done = true;
       this.events.onUpgrade(head, this.#connection.detach());
@@ -176,7 +188,7 @@ class H1Stream implements UpstreamStream {
     if (head.status === 101) {
       this.#done = true;
       this.#connection.release(false);
-      this.events.onFault('upstream_invalid', 'the service switched protocols, which nobody asked for');
+      this.events.onFault('upstream_invalid', 'the service switched protocols, which nobody asked for', false);
       return;
     }
     if (head.status < 200) {

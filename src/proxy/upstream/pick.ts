@@ -20,7 +20,7 @@ export function pick(
 ): Destination | undefined {
   const { target } = permit;
   if (target.kind === 'app')
-    return { key: `app:${target.port}`, host: '127.0.0.1', port: target.port, instance: undefined, spiffeId: undefined };
+    return { key: `app:${target.port}`, host: target.host, port: target.port, instance: undefined, spiffeId: undefined };
   const { upstream } = target;
   const all: Destination[] = upstream.endpoints.map((endpoint) => ({
     key: `${endpoint.host}:${endpoint.port}`,

@@ -6,6 +6,8 @@ import { MAX_FIELDS } from '../limits.ts';
 export interface RequestHead {
   readonly method: string;
   readonly target: string;
+  /** What the caller spoke to the first proxy; over a tunnel it is passed on. */
+  readonly major: 1 | 2;
   readonly minor: 0 | 1;
   readonly fields: Fields;
 }
@@ -55,7 +57,7 @@ export function parseRequestHead(text: string): RequestHead | HeadError {
   }
   const fields = parseFields(text, end);
   if ('why' in fields) return fields;
-  return { method, target, minor: version === 'HTTP/1.1' ? 1 : 0, fields };
+  return { method, target, major: 1, minor: version === 'HTTP/1.1' ? 1 : 0, fields };
 }
 
 export function parseResponseHead(text: string): ResponseHead | HeadError {

@@ -1,9 +1,9 @@
 // `meshctl proxy status`
-import { renderTable } from '../views/table.ts';
-import { SYMBOL } from '../views/theme.ts';
-import type { Run } from './context.ts';
-import { document } from './document.ts';
-import { outputOption, withMesh } from './input.ts';
+import { renderTable } from '../../views/table.ts';
+import { SYMBOL } from '../../views/theme.ts';
+import type { Run } from '../context.ts';
+import { document } from '../document.ts';
+import { outputOption, withMesh } from '../input.ts';
 
 export const run: Run = async (context, input) => {
   const format = outputOption(input, ['table', 'json']);

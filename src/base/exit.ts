@@ -1,5 +1,5 @@
 // Kind of fault → exit code. 0 done or yes; 1 no; 2 usage, unreadable or ambiguous; 3 not reachable in time; 4 our own bug; 130 cut short.
-import type { FaultKind } from '../base/fault.ts';
+import type { FaultKind } from './fault.ts';
 
 const CODES: Readonly<Record<FaultKind, number>> = {
   usage: 2,
