@@ -19,6 +19,8 @@ export function assembleSnapshot(spec: MeshSpec, instances: readonly InstanceSta
           const number = instance.inbound[port.name];
           return number === undefined ? [] : [{ instance: instance.instance, host: '127.0.0.1', port: number }];
         }),
+      traffic: service.traffic,
+      trafficRoutes: service.trafficRoutes,
     })),
   );
   const content = {

@@ -8,6 +8,7 @@ import { parseSpiffeId, printSpiffeId, type SpiffeId } from '../mesh/identity.ts
 import type { ProxyFile } from '../mesh/proxy-file.ts';
 import type { ProxySnapshot, Upstream } from '../mesh/snapshot.ts';
 import { DEFAULT_TTL_MS, type MeshSpec, type ServiceSpec } from '../mesh/spec.ts';
+import { resolveTraffic, type TrafficText } from '../mesh/traffic-spec.ts';
 import { compilePolicy, emptyPolicy } from '../policy/compile.ts';
 import type { PolicyText } from '../policy/document.ts';
 import { policyFor } from '../policy/evaluate.ts';
@@ -29,12 +30,13 @@ export function standaloneSnapshot(
     spiffeId,
     service: self.service ?? spiffeId,
     upstreams: Object.entries(proxy.services).map(
-      ([service, { identity, protocol, endpoints }]): Upstream => ({
+      ([service, { identity, protocol, endpoints, traffic }]): Upstream => ({
         service,
         portName: protocol === 'tcp' ? 'tcp' : 'http',
         protocol,
         spiffeId: identity,
         endpoints: endpoints.map(({ host, port }, i) => ({ instance: `${service}-${i}`, host, port })),
+        ...trafficOf(traffic),
       }),
     ),
     ingressRoutes: proxy.routes,
@@ -61,6 +63,7 @@ function meshOf(proxy: ProxyFile, self: SpiffeId): MeshSpec {
     calls: [],
     ready: { path: undefined, timeoutMs: 0 },
     restart: 'never',
+    ...trafficOf(undefined),
   });
   return {
     name: 'proxy',
@@ -73,4 +76,9 @@ function meshOf(proxy: ProxyFile, self: SpiffeId): MeshSpec {
     retentionMs: 0,
     tracing: proxy.tracing,
   };
+}
+
+function trafficOf(text: TrafficText | undefined): Pick<Upstream, 'traffic' | 'trafficRoutes'> {
+  const { traffic, routes } = resolveTraffic(text);
+  return { traffic, trafficRoutes: routes };
 }

@@ -7,6 +7,7 @@ import type { Finding } from '../base/finding.ts';
 import { didYouMean } from '../base/suggest.ts';
 import { NAME, parseSpiffeId } from './identity.ts';
 import { PROTOCOLS, type Protocol } from './snapshot.ts';
+import { namedServices, type TrafficText, trafficSpec } from './traffic-spec.ts';
 import { API_VERSION } from './version.ts';
 
 const name = z.string().regex(NAME, 'a name is 1 to 63 of a-z, 0-9 and `-`, and starts and ends with a letter or digit');
@@ -53,6 +54,7 @@ const proxyDocument = z.strictObject({
         identity: z.string().refine((id) => parseSpiffeId(id) !== undefined, 'a SPIFFE id such as `spiffe://shop.local/ns/default/sa/web`'),
         protocol,
         endpoints: z.array(address).default([]),
+        traffic: trafficSpec.optional(),
       }),
     )
     .default({}),
@@ -75,12 +77,17 @@ export interface ProxyListener {
   readonly app: Address | undefined;
 }
 
+export interface ProxyService {
+  readonly identity: string;
+  readonly protocol: Protocol;
+  readonly endpoints: readonly Address[];
+  readonly traffic: TrafficText | undefined;
+}
+
 export interface ProxyFile {
   readonly identity: { readonly certFile: string; readonly keyFile: string; readonly bundleFile: string };
   readonly listeners: readonly ProxyListener[];
-  readonly services: Readonly<
-    Record<string, { readonly identity: string; readonly protocol: Protocol; readonly endpoints: readonly Address[] }>
-  >;
+  readonly services: Readonly<Record<string, ProxyService>>;
   readonly routes: readonly { readonly path: string; readonly service: string }[];
   /** Policy files, as written: relative to this file's directory. */
   readonly policy: readonly string[];
@@ -108,6 +115,7 @@ export function parseProxyFile(
   if (problems.length > 0) return failed(problems);
   const proxy: ProxyFile = {
     ...raw,
+    services: Object.fromEntries(Object.entries(raw.services).map(([key, each]) => [key, { ...each, traffic: each.traffic }])),
     listeners: raw.listeners.map((listener, i) => ({
       ...listener,
       name: listener.name ?? listener.service ?? `${listener.direction}-${i}`,
@@ -140,6 +148,12 @@ function check(document: Located, raw: z.output<typeof proxyDocument>): Finding[
   raw.routes.forEach((route, i) => {
     known(['routes', i, 'service'], route.service);
   });
+  for (const [service, { traffic }] of Object.entries(raw.services)) {
+    for (const named of traffic === undefined ? [] : namedServices(traffic)) {
+      const caller = named.path.includes('from');
+      if (!caller) known(['services', service, 'traffic', ...named.path], named.service);
+    }
+  }
   return findings;
 }
 

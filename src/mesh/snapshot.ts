@@ -1,6 +1,7 @@
 // What the mesh is, as one frozen value (MeshSnapshot), and the part of it that one proxy needs (ProxySnapshot).
 // Versioned by content: equal content has the equal version, so an unchanged configuration is never sent again.
 import type { CompiledPolicy } from './authorization.ts';
+import type { Traffic, TrafficRoute } from './traffic.ts';
 
 /** What a port speaks. `http` is HTTP/1.1 towards the application, `http2` and `grpc` HTTP/2; `detect` is read off the first bytes. */
 export const PROTOCOLS = ['http', 'http2', 'grpc', 'tcp', 'detect'] as const;
@@ -21,6 +22,8 @@ export interface Upstream {
   /** The only identity that a caller accepts there. */
   readonly spiffeId: string;
   readonly endpoints: readonly Endpoint[];
+  readonly traffic: Traffic;
+  readonly trafficRoutes: readonly TrafficRoute[];
 }
 
 export interface TracingRules {

@@ -8,6 +8,8 @@ import type { Finding } from '../base/finding.ts';
 import { didYouMean } from '../base/suggest.ts';
 import { INGRESS, isTrustDomain, NAME } from './identity.ts';
 import { PROTOCOLS, type Protocol } from './snapshot.ts';
+import type { Traffic, TrafficRoute } from './traffic.ts';
+import { namedServices, resolveTraffic, trafficSpec } from './traffic-spec.ts';
 import { API_VERSION } from './version.ts';
 
 const name = z.string().regex(NAME, 'a name is 1 to 63 of a-z, 0-9 and `-`, and starts and ends with a letter or digit');
@@ -37,6 +39,7 @@ const serviceSpec = z.strictObject({
   calls: z.array(name).default([]),
   ready: readySpec.optional(),
   restart: z.enum(['always', 'on-failure', 'never']).default('on-failure'),
+  traffic: trafficSpec.optional(),
 });
 
 const meshFile = z.strictObject({
@@ -83,6 +86,8 @@ export interface ServiceSpec {
   readonly calls: readonly string[];
   readonly ready: { readonly path: string | undefined; readonly timeoutMs: number };
   readonly restart: 'always' | 'on-failure' | 'never';
+  readonly traffic: Traffic;
+  readonly trafficRoutes: readonly TrafficRoute[];
 }
 
 export interface MeshSpec {
@@ -156,7 +161,15 @@ function assemble(document: Located, raw: z.output<typeof meshFile>): { spec: Me
       calls: service.calls,
       ready: { path: service.ready?.path, timeoutMs: service.ready?.timeout ?? 10_000 },
       restart: service.restart,
+      ...resolved(service.traffic),
     };
+    for (const named of service.traffic === undefined ? [] : namedServices(service.traffic)) {
+      if (!names.includes(named.service) && named.service !== INGRESS)
+        fail(
+          ['services', serviceName, 'traffic', ...named.path],
+          `\`${named.service}\` is not a service of this file${didYouMean(named.service, names)}`,
+        );
+    }
   }
   raw.ingress?.routes.forEach((route, i) => {
     if (!names.includes(route.service))
@@ -184,6 +197,11 @@ function assemble(document: Located, raw: z.output<typeof meshFile>): { spec: Me
       tracing: { ratio: raw.tracing.ratio, acceptExternal: raw.tracing.acceptExternal },
     },
   };
+}
+
+function resolved(text: z.output<typeof trafficSpec> | undefined): Pick<ServiceSpec, 'traffic' | 'trafficRoutes'> {
+  const { traffic, routes } = resolveTraffic(text);
+  return { traffic, trafficRoutes: routes };
 }
 
 /** Splits a command as a shell would, without a shell: blanks separate, quotes group, nothing is expanded. */

@@ -3,9 +3,12 @@
 //   in    a request head from a downstream connection, then its body
 //   out   the answer, and one record of what happened
 //
-// A request body waits until an upstream stream is open; after its first byte was sent the request is not tried again.
+// A request body waits until an upstream stream is open. As long as no head of an answer has gone to the caller, a request that may be
+// repeated is tried again elsewhere: within its time, its budget, and while its body was kept.
 import { messageOf } from '../base/fault.ts';
-import { REFUSAL_HEADER, type Refusal } from '../mesh/refusal.ts';
+import { isRefusal, REFUSAL_HEADER, type Refusal } from '../mesh/refusal.ts';
+import type { Upstream } from '../mesh/snapshot.ts';
+import { DEFAULT_TRAFFIC, type Traffic } from '../mesh/traffic.ts';
 import type { Decision } from '../policy/evaluate.ts';
 import { outcomeOf } from '../signals/metrics.ts';
 import { makeSpanId, printTraceparent } from '../traces/context.ts';
@@ -13,17 +16,19 @@ import { nowMs } from './clock.ts';
 import { answeredFields, type Fields, fieldOf, forwardedFields, safeTrailers } from './codec/fields.ts';
 import type { Framing } from './codec/h1/framing.ts';
 import type { RequestHead, ResponseHead } from './codec/h1/head.ts';
-import { RESPONSE_TIMEOUT_MS } from './codec/limits.ts';
 import type { Origin } from './connection.ts';
+import { readDeadline, writeDeadline } from './deadline.ts';
+import type { Deadline } from './deadlines.ts';
 import type { Channel } from './net/channel.ts';
-import { join } from './net/join.ts';
 import { authorize, type Permit, permitOutbound } from './permit.ts';
-import { answerFor, type RefusalDetails } from './rescue.ts';
+import { answerFor, httpStatusOf, isGrpc, type RefusalDetails } from './rescue.ts';
 import { match, type Route } from './route/match.ts';
+import { chooseFault, chooseSplit, trafficFor } from './route/traffic.ts';
 import type { Runtime } from './runtime.ts';
 import type { Tables } from './tables.ts';
-import { type Tracing, traceExchange } from './trace.ts';
-import { type Destination, pick } from './upstream/pick.ts';
+import { makeRequestId, type Tracing, traceExchange } from './trace.ts';
+import { appDestination, type Cluster, type Destination, type EndpointState } from './upstream/cluster.ts';
+import { sendCopy } from './upstream/mirror.ts';
 import type { UpstreamConnection, UpstreamEvents, UpstreamStream } from './upstream/stream.ts';
 
 /** What an exchange asks of the connection that it came on. */
@@ -41,41 +46,64 @@ export interface Downstream {
   resumeBody(): void;
 }
 
-const MAX_ATTEMPTS = 3;
 // RFC 9110 section 9.2.2.
 const IDEMPOTENT = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE']);
+/** A longer request body is not kept, so it is not sent twice (Linkerd's bound). */
+const MAX_REPLAY_BYTES = 64 * 1024;
+/** What the callee's proxy says of a request that no application has seen. */
+const UNSEEN = new Set<string>(['no_endpoint', 'overloaded', 'draining', 'circuit_open', 'upstream_refused']);
+/** Idle connections that may turn out to be gone before a request gives up. */
+const MAX_STALE = 3;
+const GATEWAY_ERROR = new Set([502, 503, 504]);
 
 interface Attempt {
   readonly number: number;
   readonly spanId: string;
   readonly startMs: number;
   readonly destination: Destination;
+  /** Undefined towards the own application. */
+  readonly endpoint: EndpointState | undefined;
+  /** When its connection was there: what came before is not the endpoint's doing. */
+  openedMs: number;
 }
 
-export class Exchange implements UpstreamEvents {
+export class Exchange implements UpstreamEvents, Deadline {
   readonly #runtime: Runtime;
   readonly #origin: Origin;
   readonly #downstream: Downstream;
   readonly #head: RequestHead;
   readonly #framing: Framing;
   readonly #upgrade: string | undefined;
+  readonly #isGrpc: boolean;
   readonly #startMs = nowMs();
   readonly #tables: Tables | undefined;
   #tracing: Tracing | undefined;
   #route: Route | undefined;
+  #traffic: Traffic = DEFAULT_TRAFFIC;
+  #cluster: Cluster | undefined;
   #decision: Decision | undefined;
   #permit: Permit | undefined;
   #attempt: Attempt | undefined;
   #attempts = 0;
-  readonly #tried = new Set<string>();
+  #tried: Set<string> | undefined;
   #stream: UpstreamStream | undefined;
-  #timer: NodeJS.Timeout | undefined;
+  /** Epoch milliseconds by which the caller wants its answer; Infinity when it did not say. */
+  #deadlineMs = Number.POSITIVE_INFINITY;
+  #requestDueMs = Number.POSITIVE_INFINITY;
+  dueAtMs = Number.POSITIVE_INFINITY;
+  #pause: NodeJS.Timeout | undefined;
+  /** The service that gets a copy when the request is whole. */
+  #mirrored: Upstream | undefined;
+  /** Body that waits for a stream. */
   #waiting: Buffer[] = [];
+  /** Body that was sent, for another try; undefined when there is too much of it. */
+  #replay: Buffer[] | undefined = [];
+  #replayBytes = 0;
   #bodyEnded: Fields | undefined;
-  #bodySent = false;
   #headSent = false;
   #finished = false;
   #status: number | undefined;
+  #grpcStatus: string | undefined;
   #refusal: Refusal | undefined;
   #requestBytes = 0;
   #responseBytes = 0;
@@ -87,6 +115,7 @@ export class Exchange implements UpstreamEvents {
     this.#head = head;
     this.#framing = framing;
     this.#upgrade = upgrade;
+    this.#isGrpc = head.method === 'POST' && isGrpc(fieldOf(head.fields, 'content-type'));
     // Taken once: the exchange keeps them to its end.
     this.#tables = runtime.tables;
     if (this.#isServed) runtime.recorder.inFlight++;
@@ -100,13 +129,19 @@ export class Exchange implements UpstreamEvents {
   run(): void {
     const tables = this.#tables;
     if (tables === undefined) return this.#refuse({ refusal: 'no_route', why: 'this proxy has no configuration yet', status: 503 });
-    this.#tracing = traceExchange(this.#origin.listener, tables, this.#runtime.memory, this.#head.fields);
-    const route = match(this.#origin.listener, tables, this.#head.method, this.#head.target, this.#head.minor, this.#head.fields);
+    const { listener } = this.#origin;
+    const { memory } = this.#runtime;
+    this.#tracing = traceExchange(listener, tables, memory, this.#head.fields);
+    this.#deadlineMs = readDeadline(listener, this.#head.fields, this.#isGrpc, this.#startMs, memory.deadlineOf(this.#tracing.requestId));
+    if (listener.kind === 'inbound') memory.remember(this.#tracing.requestId, this.#tracing, this.#deadlineMs);
+    const route = match(listener, tables, this.#head.method, this.#head.target, this.#head.minor, this.#head.fields);
     if ('refusal' in route) return this.#refuse(route);
     this.#route = route;
     this.#permit = this.#authorize(tables, route);
     if (this.#permit === undefined) return this.#refuse({ refusal: 'denied', why: '' });
-    this.#try(this.#permit, false);
+    if (this.#deadlineMs <= this.#startMs) return this.#refuse({ refusal: 'deadline', why: 'the time that the caller gave was over' });
+    if (this.#permit.target.kind === 'app') this.#enterApp(tables, route);
+    else this.#enterService(tables, route, this.#permit.target.upstream);
   }
 
   onBody(bytes: Buffer): void {
@@ -119,8 +154,10 @@ export class Exchange implements UpstreamEvents {
   }
 
   onBodyEnd(trailers: Fields): void {
+    if (this.#bodyEnded !== undefined) return;
     this.#bodyEnded = trailers.length === 0 ? trailers : safeTrailers(trailers);
     if (this.#stream !== undefined && !this.#finished) this.#endRequest(this.#stream, this.#bodyEnded);
+    if (this.#mirrored !== undefined) this.#sendMirror(this.#mirrored);
   }
 
   onDownstreamDrain(): void {
@@ -135,6 +172,15 @@ export class Exchange implements UpstreamEvents {
     this.#finish();
   }
 
+  onDue(): void {
+    if (this.#finished) return;
+    const now = nowMs();
+    const whole = now >= this.#requestDueMs || now >= this.#deadlineMs;
+    const refusal = now >= this.#deadlineMs ? 'deadline' : 'timeout';
+    this.#stream?.abort();
+    this.#fault(refusal, `no answer within ${Math.round(now - this.#startMs)} ms`, false, !whole);
+  }
+
   #authorize(tables: Tables, route: Route): Permit | undefined {
     const { listener, peer } = this.#origin;
     if (listener.kind !== 'inbound' && listener.kind !== 'ingress')
@@ -143,7 +189,12 @@ export class Exchange implements UpstreamEvents {
       listener.kind === 'inbound' ? { name: listener.portName, number: listener.appPort } : { name: 'http', number: listener.port };
     const target =
       route.upstream === undefined
-        ? ({ kind: 'app', host: listener.kind === 'inbound' ? listener.appHost : '127.0.0.1', port: port.number } as const)
+        ? ({
+            kind: 'app',
+            host: listener.kind === 'inbound' ? listener.appHost : '127.0.0.1',
+            port: port.number,
+            protocol: listener.kind === 'inbound' ? listener.protocol : 'http',
+          } as const)
         : ({ kind: 'service', upstream: route.upstream } as const);
     const { decision, permit } = authorize(
       tables,
@@ -158,27 +209,79 @@ export class Exchange implements UpstreamEvents {
     return permit;
   }
 
-  #try(permit: Permit, fresh: boolean): void {
+  /** Towards the own application: what the service takes is counted here. */
+  #enterApp(tables: Tables, route: Route): void {
+    const own = tables.own;
+    if (own !== undefined) {
+      this.#traffic = trafficFor(own, this.#head.method, route.path);
+      const { rateLimit } = this.#traffic;
+      if (rateLimit !== undefined && !this.#runtime.limits.take(rateLimit, this.#startMs))
+        return this.#refuse({ refusal: 'rate_limited', why: 'more requests than this service takes' });
+    }
+    this.#try(false);
+  }
+
+  #enterService(tables: Tables, route: Route, named: Upstream): void {
+    this.#traffic = trafficFor(named, this.#head.method, route.path);
+    const upstream = chooseSplit(tables, named, this.#traffic);
+    if (upstream !== named) {
+      this.#route = { ...route, upstream };
+      this.#permit = permitOutbound(upstream);
+    }
+    const cluster = this.#runtime.clusters.of(upstream);
+    const { circuit, mirror, faults } = this.#traffic;
+    if (cluster.requests >= circuit.maxRequests)
+      return this.#refuse({ refusal: 'circuit_open', why: `${circuit.maxRequests} requests to \`${upstream.service}\` are under way` });
+    cluster.requests++;
+    cluster.budget.request(this.#startMs);
+    this.#cluster = cluster;
+    if (mirror !== undefined && Math.random() * 100 < mirror.percent) this.#mirrored = tables.upstreams.get(mirror.service);
+    const fault = faults.length === 0 ? undefined : chooseFault(faults, this.#runtime.service);
+    if (fault === undefined) return this.#try(false);
+    this.#downstream.pauseBody();
+    this.#pause = setTimeout(() => {
+      if (fault.abort !== undefined)
+        this.#refuse({ refusal: 'fault_injected', why: 'the mesh file asks for this fault', status: fault.abort });
+      else this.#try(false);
+    }, fault.delayMs);
+  }
+
+  #try(fresh: boolean): void {
+    const permit = this.#permit as Permit;
     const { pool } = this.#runtime;
-    const destination = pick(permit, pool.inFlight, this.#tried);
+    const now = nowMs();
+    const endpoint = this.#cluster?.pick(permit, this.#traffic, this.#tried, now);
+    const destination = endpoint ?? appDestination(permit);
     if (destination === undefined)
       return this.#refuse({ refusal: 'no_endpoint', why: `no instance of \`${this.#route?.upstream?.service}\` is ready` });
     this.#attempts++;
-    this.#tried.add(destination.key);
-    const attempt: Attempt = { number: this.#attempts, spanId: makeSpanId(), startMs: nowMs(), destination };
+    const attempt: Attempt = { number: this.#attempts, spanId: makeSpanId(), startMs: now, destination, endpoint, openedMs: now };
     this.#attempt = attempt;
-    pool.enter(destination.key);
+    if (endpoint !== undefined) endpoint.inFlight++;
     const ready = fresh ? undefined : pool.ready(destination);
     if (ready !== undefined) return this.#open(ready, attempt);
-    pool.connect(destination).then(
+    const cluster = this.#cluster;
+    if (cluster !== undefined) {
+      if (cluster.pending >= this.#traffic.circuit.maxPending)
+        return this.#fault('circuit_open', `${cluster.pending} requests wait for a connection`, false, false);
+      cluster.pending++;
+    }
+    const settled = (): boolean => {
+      if (cluster !== undefined) cluster.pending--;
+      return this.#attempt === attempt;
+    };
+    pool.connect(destination, this.#head.major).then(
       (connection) => {
+        const wanted = settled();
         if ('refusal' in connection) {
-          if (this.#attempt === attempt) this.#fault(connection.refusal, connection.why, true);
-        } else if (this.#attempt === attempt) this.#open(connection, attempt);
-        else connection.giveBack();
+          if (wanted) this.#fault(connection.refusal, connection.why, true, true);
+        } else if (wanted) {
+          attempt.openedMs = nowMs();
+          this.#open(connection, attempt);
+        } else connection.giveBack();
       },
       (error: unknown) => {
-        if (this.#attempt === attempt) this.#fault('upstream_refused', messageOf(error), true);
+        if (settled()) this.#fault('upstream_refused', messageOf(error), true, true);
       },
     );
   }
@@ -188,16 +291,11 @@ export class Exchange implements UpstreamEvents {
     const head = this.#head;
     const framing = this.#framing;
     const stream = connection.open(
-      {
-        head,
-        target: route.path + route.query,
-        fields: this.#upstreamFields(attempt),
-        framing,
-        upgrade: framing.kind === 'none' ? this.#upgrade : undefined,
-      },
+      { head, target: route.path + route.query, fields: this.#upstreamFields(attempt), framing, upgrade: this.#upgrade },
       this,
     );
-    if (this.#finished) return stream.abort();
+    // The connection was gone, and the fault has been dealt with.
+    if (this.#finished || this.#attempt !== attempt) return stream.abort();
     this.#stream = stream;
     let room = true;
     if (this.#waiting.length > 0) {
@@ -206,21 +304,33 @@ export class Exchange implements UpstreamEvents {
       for (const bytes of waiting) room = this.#forward(stream, bytes);
     }
     if (this.#bodyEnded !== undefined) this.#endRequest(stream, this.#bodyEnded);
-    else if (room) this.#downstream.resumeBody();
+    else {
+      if (this.#deadlineMs !== Number.POSITIVE_INFINITY) this.#arm(Number.POSITIVE_INFINITY);
+      if (room) this.#downstream.resumeBody();
+    }
   }
 
   // The time for an answer runs from the end of the request: an upload may take as long as it takes.
   #endRequest(stream: UpstreamStream, trailers: Fields): void {
     stream.end(trailers);
     if (this.#headSent || this.#finished) return;
-    this.#timer = setTimeout(() => {
-      this.#stream?.abort();
-      this.#fault('timeout', `no answer within ${RESPONSE_TIMEOUT_MS} ms`, false);
-    }, RESPONSE_TIMEOUT_MS);
+    const now = nowMs();
+    const { requestMs, perTryMs } = this.#traffic.timeouts;
+    if (this.#requestDueMs === Number.POSITIVE_INFINITY && requestMs > 0) this.#requestDueMs = now + requestMs;
+    this.#arm(perTryMs > 0 ? now + perTryMs : Number.POSITIVE_INFINITY);
+  }
+
+  #arm(tryDueMs: number): void {
+    this.dueAtMs = Math.min(tryDueMs, this.#requestDueMs, this.#deadlineMs);
+    if (this.dueAtMs !== Number.POSITIVE_INFINITY) this.#runtime.deadlines.add(this);
   }
 
   #forward(stream: UpstreamStream, bytes: Buffer): boolean {
-    this.#bodySent = true;
+    if (this.#replay !== undefined) {
+      this.#replayBytes += bytes.length;
+      if (this.#replayBytes <= MAX_REPLAY_BYTES) this.#replay.push(bytes);
+      else this.#replay = undefined;
+    }
     const room = stream.write(bytes);
     if (!room) this.#downstream.pauseBody();
     return room;
@@ -232,19 +342,34 @@ export class Exchange implements UpstreamEvents {
 
   onHead(head: ResponseHead, framing: Framing): void {
     if (this.#finished) return;
-    clearTimeout(this.#timer);
+    if (GATEWAY_ERROR.has(head.status) && this.#cluster !== undefined) {
+      const refusal = fieldOf(head.fields, REFUSAL_HEADER);
+      if (this.#mayRetry(refusal !== undefined && UNSEEN.has(refusal))) {
+        this.#stream?.abort();
+        this.#endAttempt(refusal !== undefined && isRefusal(refusal) ? refusal : undefined, head.status);
+        return this.#again(true);
+      }
+    }
+    // A call of gRPC has its deadline to the last byte.
+    if (this.#isGrpc) this.#grpcStatus = fieldOf(head.fields, 'grpc-status');
+    else this.#runtime.deadlines.remove(this);
     this.#status = head.status;
     this.#headSent = true;
+    this.#replay = undefined;
+    this.#requestDueMs = Number.POSITIVE_INFINITY;
+    if (this.#isGrpc) this.#arm(Number.POSITIVE_INFINITY);
     this.#downstream.head(head.status, head.reason, this.#answerFields(head), framing);
   }
 
   onUpgrade(head: ResponseHead, upstream: Channel): void {
     if (this.#finished) return upstream.reset('canceled');
-    clearTimeout(this.#timer);
+    this.#runtime.deadlines.remove(this);
     this.#status = head.status;
     this.#headSent = true;
+    const { listener, peer } = this.#origin;
     const caller = this.#downstream.upgrade(this.#answerFields(head));
-    join(caller, upstream, ({ aToB, bToA, cut }) => {
+    const entry = listener.kind === 'inbound' ? { peer, judge: () => this.#judgeAgain() } : undefined;
+    this.#runtime.joins.join(entry, caller, upstream, ({ aToB, bToA, cut }) => {
       this.#requestBytes += aToB;
       this.#responseBytes += bToA;
       this.#refusal = cut;
@@ -252,6 +377,16 @@ export class Exchange implements UpstreamEvents {
       this.#endAttempt(cut, this.#status);
       this.#finish();
     });
+  }
+
+  /** Whether the policy in force now still allows what was allowed when it began. */
+  #judgeAgain(): boolean {
+    const tables = this.#runtime.tables;
+    const { listener, peer } = this.#origin;
+    if (tables === undefined || listener.kind !== 'inbound' || this.#route === undefined) return true;
+    const port = { name: listener.portName, number: listener.appPort };
+    const facts = { caller: peer?.id, port, http: { method: this.#head.method, path: this.#route.path } };
+    return authorize(tables, facts, (this.#permit as Permit).target).permit !== undefined;
   }
 
   onData(bytes: Buffer): void {
@@ -262,65 +397,106 @@ export class Exchange implements UpstreamEvents {
 
   onEnd(trailers: Fields): void {
     if (this.#finished) return;
+    if (this.#isGrpc) this.#grpcStatus ??= fieldOf(trailers, 'grpc-status');
     this.#endAttempt(undefined, this.#status);
     this.#downstream.end(trailers.length === 0 ? trailers : safeTrailers(trailers));
     this.#finish();
   }
 
   onFault(refusal: Refusal, why: string, unseen: boolean): void {
-    this.#fault(refusal, why, unseen);
+    this.#fault(refusal, why, unseen, true);
   }
 
   onDrain(): void {
     if (!this.#finished) this.#downstream.resumeBody();
   }
 
-  // Tried again only when nothing can have been done twice: the connection never came about, or an idle one had been closed
-  // by the other end before a request that may be repeated.
-  #fault(refusal: Refusal, why: string, neverSent: boolean): void {
+  // Tried again only when nothing can have been done twice: no application saw it, or it is a request that may be repeated.
+  #fault(refusal: Refusal, why: string, unseen: boolean, more: boolean): void {
     if (this.#finished) return;
-    clearTimeout(this.#timer);
-    const reused = this.#stream?.reused === true;
+    const destination = this.#attempt?.destination;
+    const stale = this.#stream?.reused === true && refusal === 'upstream_reset';
     this.#stream = undefined;
-    this.#endAttempt(refusal, undefined);
-    const connectFailed = neverSent;
-    const staleConnection = reused && refusal === 'upstream_reset' && IDEMPOTENT.has(this.#head.method);
-    if (
-      !this.#headSent &&
-      !this.#bodySent &&
-      this.#attempts < MAX_ATTEMPTS &&
-      (connectFailed || staleConnection) &&
-      this.#permit !== undefined
-    ) {
-      if (staleConnection) this.#tried.clear();
-      if (staleConnection || this.#hasUntried(this.#permit)) {
-        this.#try(this.#permit, staleConnection);
-        return;
-      }
-    }
     if (this.#headSent) {
       this.#refusal = refusal;
+      this.#endAttempt(refusal, this.#status);
       this.#downstream.abort();
       this.#finish();
       return;
     }
+    this.#endAttempt(refusal, undefined);
+    // An idle connection was closed under our feet: that says nothing about the other end, and costs no retry.
+    if (stale && more && IDEMPOTENT.has(this.#head.method) && this.#attempts <= MAX_STALE && this.#rewind()) return this.#try(true);
+    if (this.#cluster !== undefined && destination !== undefined && more && refusal !== 'upstream_invalid') {
+      this.#tried ??= new Set();
+      this.#tried.add(destination.key);
+      if (this.#mayRetry(unseen)) return this.#again(!unseen || !this.#cluster.hasUntried(this.#tried));
+    }
     this.#refuse({ refusal, why });
   }
 
-  #hasUntried(permit: Permit): boolean {
+  #mayRetry(unseen: boolean): boolean {
+    const { retries } = this.#traffic;
     return (
-      permit.target.kind === 'service' && permit.target.upstream.endpoints.some(({ host, port }) => !this.#tried.has(`${host}:${port}`))
+      (unseen || IDEMPOTENT.has(this.#head.method)) &&
+      this.#attempts <= retries.attempts &&
+      this.#replay !== undefined &&
+      this.#upgrade === undefined &&
+      this.#cluster?.budget.retry(retries, nowMs()) === true
+    );
+  }
+
+  /** One more try, after a while unless another endpoint is to be had at once. */
+  #again(wait: boolean): void {
+    this.#stream = undefined;
+    this.#runtime.deadlines.remove(this);
+    if (!this.#rewind()) return this.#refuse({ refusal: 'upstream_reset', why: 'the request cannot be sent twice' });
+    if (!wait) return this.#try(false);
+    const { backoffMs, maxBackoffMs } = this.#traffic.retries;
+    const limit = Math.min(maxBackoffMs, backoffMs * 2 ** (this.#attempts - 1));
+    this.#pause = setTimeout(() => {
+      if (nowMs() < Math.min(this.#requestDueMs, this.#deadlineMs)) this.#try(false);
+      else this.#refuse({ refusal: 'timeout', why: 'no time is left for another try' });
+    }, Math.random() * limit);
+  }
+
+  /** What was sent waits to be sent again. False when too much was. */
+  #rewind(): boolean {
+    if (this.#replay === undefined) return false;
+    this.#waiting = [...this.#replay, ...this.#waiting];
+    this.#replay = [];
+    this.#replayBytes = 0;
+    return true;
+  }
+
+  #sendMirror(upstream: Upstream): void {
+    this.#mirrored = undefined;
+    const body = this.#replay === undefined ? undefined : [...this.#replay, ...this.#waiting];
+    if (body === undefined) return;
+    const route = this.#route as Route;
+    const fields = forwardedFields(this.#head.fields, upstream.service, false);
+    fields.push('x-request-id', makeRequestId(), 'x-mirrored-from', this.#tracing?.requestId ?? '');
+    sendCopy(
+      this.#runtime,
+      upstream,
+      { head: this.#head, target: route.path + route.query, fields, framing: this.#framing, upgrade: undefined },
+      body,
     );
   }
 
   #refuse(details: RefusalDetails): void {
     if (this.#finished) return;
-    const answer = answerFor(details, this.#tracing?.requestId);
+    const answer = answerFor(details, this.#tracing?.requestId, this.#isGrpc);
     this.#refusal = details.refusal;
     this.#status = answer.status;
     this.#responseBytes = answer.body.length;
-    this.#downstream.head(answer.status, '', answer.fields, { kind: 'length', length: answer.body.length });
-    if (this.#head.method !== 'HEAD') this.#downstream.data(answer.body);
+    this.#downstream.head(
+      answer.status,
+      '',
+      answer.fields,
+      answer.body.length === 0 ? { kind: 'none' } : { kind: 'length', length: answer.body.length },
+    );
+    if (this.#head.method !== 'HEAD' && answer.body.length > 0) this.#downstream.data(answer.body);
     this.#downstream.end([]);
     this.#finish();
   }
@@ -335,6 +511,7 @@ export class Exchange implements UpstreamEvents {
     fields.push('x-request-id', tracing.requestId);
     const spanId = inbound ? (tracing.serverSpanId ?? attempt.spanId) : attempt.spanId;
     fields.push('traceparent', printTraceparent({ traceId: tracing.traceId, spanId, sampled: tracing.sampled, random: tracing.random }));
+    if (this.#deadlineMs !== Number.POSITIVE_INFINITY) writeDeadline(fields, this.#deadlineMs - nowMs(), this.#isGrpc, !inbound);
     return fields;
   }
 
@@ -350,20 +527,25 @@ export class Exchange implements UpstreamEvents {
 
   /** The CLIENT span of one attempt towards a service, and its count. */
   #endAttempt(refusal: Refusal | undefined, status: number | undefined): void {
-    clearTimeout(this.#timer);
     const attempt = this.#attempt;
     this.#attempt = undefined;
     if (attempt === undefined) return;
-    this.#runtime.pool.leave(attempt.destination.key);
+    const now = nowMs();
+    const { endpoint } = attempt;
+    if (endpoint !== undefined) {
+      endpoint.inFlight--;
+      const failed = status === undefined ? refusal !== undefined : status >= 500;
+      this.#cluster?.settle(endpoint, status === undefined && refusal === undefined ? undefined : !failed, now - attempt.openedMs, now);
+    }
     const tracing = this.#tracing;
     const upstream = this.#route?.upstream;
     if (tracing === undefined || upstream === undefined) return;
-    const durationMs = nowMs() - attempt.startMs;
+    const durationMs = now - attempt.startMs;
     this.#runtime.recorder.count(
       'outbound',
       upstream.service,
       'http',
-      status === undefined && refusal === undefined ? 'canceled' : outcomeOf(status ?? 0, refusal),
+      status === undefined && refusal === undefined ? 'canceled' : this.#outcome(status, refusal),
       durationMs,
     );
     if (!tracing.sampled && refusal === undefined) return;
@@ -389,8 +571,11 @@ export class Exchange implements UpstreamEvents {
   #finish(): void {
     if (this.#finished) return;
     this.#finished = true;
-    clearTimeout(this.#timer);
+    this.#runtime.deadlines.remove(this);
+    clearTimeout(this.#pause);
+    if (this.#cluster !== undefined) this.#cluster.requests--;
     this.#waiting = [];
+    this.#replay = undefined;
     this.#downstream.resumeBody();
     if (this.#isServed) this.#recordServed();
     // A request of the own application that never reached an attempt still shows in its proxy's metrics.
@@ -399,9 +584,14 @@ export class Exchange implements UpstreamEvents {
         'outbound',
         this.#route?.upstream?.service ?? '-',
         'http',
-        outcomeOf(this.#status ?? 0, this.#refusal),
+        this.#outcome(this.#status, this.#refusal),
         nowMs() - this.#startMs,
       );
+  }
+
+  /** In gRPC the status is in `grpc-status`: which of them is whose fault is as in Linkerd. */
+  #outcome(status: number | undefined, refusal: Refusal | undefined): string {
+    return outcomeOf(this.#grpcStatus === undefined ? (status ?? 0) : httpStatusOf(this.#grpcStatus), refusal);
   }
 
   #recordServed(): void {
@@ -409,7 +599,7 @@ export class Exchange implements UpstreamEvents {
     recorder.inFlight--;
     const { peer } = this.#origin;
     const durationMs = nowMs() - this.#startMs;
-    const outcome = this.#status === undefined ? 'canceled' : outcomeOf(this.#status, this.#refusal);
+    const outcome = this.#status === undefined ? 'canceled' : this.#outcome(this.#status, this.#refusal);
     recorder.count('inbound', peer?.id.service ?? '-', 'http', outcome, durationMs);
     const tracing = this.#tracing;
     if (tracing === undefined || tracing.serverSpanId === undefined || (!tracing.sampled && this.#refusal === undefined)) return;

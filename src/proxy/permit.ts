@@ -1,14 +1,14 @@
 // The only value from which an upstream request can be made. Without a permit there is no endpoint (upstream/pick.ts),
 // and only authorize() makes permits.
 import type { SpiffeId } from '../mesh/identity.ts';
-import type { Upstream } from '../mesh/snapshot.ts';
+import type { Protocol, Upstream } from '../mesh/snapshot.ts';
 import { type Decision, evaluate } from '../policy/evaluate.ts';
 import type { Tables } from './tables.ts';
 
 declare const permitted: unique symbol;
 
 export type Target =
-  | { readonly kind: 'app'; readonly host: string; readonly port: number }
+  | { readonly kind: 'app'; readonly host: string; readonly port: number; readonly protocol: Protocol }
   | { readonly kind: 'service'; readonly upstream: Upstream };
 
 export interface Permit {

@@ -1,8 +1,12 @@
 // What the parts of one proxy share: who it is, its current tables and credentials, its recorder and pools.
 import type { Credentials } from './credentials.ts';
+import type { Deadlines } from './deadlines.ts';
+import type { Joins } from './joins.ts';
+import type { RateLimits } from './rate-limit.ts';
 import type { Recorder } from './record.ts';
 import type { RequestMemory } from './request-memory.ts';
 import type { Tables } from './tables.ts';
+import type { Clusters } from './upstream/cluster.ts';
 import type { Pool } from './upstream/pool.ts';
 
 export interface Runtime {
@@ -12,6 +16,10 @@ export interface Runtime {
   readonly recorder: Recorder;
   readonly pool: Pool;
   readonly memory: RequestMemory;
+  readonly clusters: Clusters;
+  readonly deadlines: Deadlines;
+  readonly limits: RateLimits;
+  readonly joins: Joins;
   /** The one swapped reference; undefined until the first snapshot. */
   tables: Tables | undefined;
   draining: boolean;

@@ -2,13 +2,17 @@
 
 import type { Bootstrap, ProxyReport, Standalone } from './bootstrap.ts';
 import { Credentials } from './credentials.ts';
+import { Deadlines } from './deadlines.ts';
 import { FileFeed } from './feed/file.ts';
 import { Feed } from './feed/stream.ts';
+import { Joins } from './joins.ts';
 import { createInbound } from './net/inbound.ts';
 import { bind, createHttpListener, createTcpListener, type Listening } from './net/listen.ts';
+import { RateLimits } from './rate-limit.ts';
 import { Recorder } from './record.ts';
 import { RequestMemory } from './request-memory.ts';
 import type { Runtime } from './runtime.ts';
+import { Clusters } from './upstream/cluster.ts';
 import { Pool } from './upstream/pool.ts';
 
 /** Answers in flight get this long after a stop before they are cut. */
@@ -47,6 +51,10 @@ export async function startProxy(
     recorder,
     pool,
     memory: new RequestMemory(),
+    clusters: new Clusters(),
+    deadlines: new Deadlines(),
+    limits: new RateLimits(),
+    joins: new Joins(),
     tables: undefined,
     draining: false,
     log,
@@ -79,7 +87,12 @@ export async function startProxy(
   }
   report({ kind: 'listening', ...ports, forward: plain.forward, ingress: plain.ingress });
   const onReady = (): void => report({ kind: 'ready' });
-  const onTables = (): void => pool.prune(isKnownEndpoint);
+  const onTables = (): void => {
+    runtime.clusters.prune(runtime.tables?.upstreams.values() ?? []);
+    pool.prune(isKnownEndpoint);
+    // What the new policy denies does not go on because it had begun before.
+    runtime.joins.judge();
+  };
   const feed =
     bootstrap.kind === 'bootstrap'
       ? new Feed(runtime, { ...bootstrap, onReady, onTables })

@@ -10,6 +10,8 @@ export interface Tables {
   readonly version: string;
   readonly self: SpiffeId;
   readonly policy: CompiledPolicy;
+  /** What the mesh says of the own service; undefined for the ingress and for a proxy on its own. */
+  readonly own: Upstream | undefined;
   /** By service name: its first port; by `service:port` each port. */
   readonly upstreams: ReadonlyMap<string, Upstream>;
   /** Longest path first. */
@@ -29,6 +31,7 @@ export function buildTables(snapshot: ProxySnapshot): Tables {
     version: snapshot.version,
     self,
     policy: snapshot.policy,
+    own: upstreams.get(snapshot.service),
     upstreams,
     routes: [...snapshot.ingressRoutes].sort((a, b) => b.path.length - a.path.length),
     tracing: snapshot.tracing,

@@ -25,6 +25,11 @@ export interface Tracing {
 
 const REQUEST_ID = /^[\x21-\x7e]{1,128}$/;
 
+/** A fresh UUID (version 4). */
+export function makeRequestId(): string {
+  return randomUUID();
+}
+
 export function traceExchange(listener: Listener, tables: Tables, memory: RequestMemory, fields: Fields): Tracing {
   const ingress = listener.kind === 'ingress';
   const given = fieldOf(fields, 'x-request-id');
@@ -32,8 +37,8 @@ export function traceExchange(listener: Listener, tables: Tables, memory: Reques
   const serverSpanId = ingress || listener.kind === 'inbound' ? makeSpanId() : undefined;
   const own = parent(ingress, tables, memory, fields, known);
   const traceId = own?.traceId ?? makeTraceId();
-  const tracing: Tracing = {
-    requestId: known ?? randomUUID(),
+  return {
+    requestId: known ?? makeRequestId(),
     traceId,
     sampled: own?.sampled ?? isSampled(traceId, tables.tracing.ratio),
     random: own?.random ?? true,
@@ -41,10 +46,6 @@ export function traceExchange(listener: Listener, tables: Tables, memory: Reques
     serverSpanId,
     continued: own !== undefined,
   };
-  if (listener.kind === 'inbound' && serverSpanId !== undefined) {
-    memory.remember(tracing.requestId, { traceId, spanId: serverSpanId, sampled: tracing.sampled, random: tracing.random });
-  }
-  return tracing;
 }
 
 function parent(

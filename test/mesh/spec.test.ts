@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { parseMeshFile, splitCommand } from '../../src/mesh/spec.ts';
+import { DEFAULT_TRAFFIC } from '../../src/mesh/traffic.ts';
 
 const HEAD = 'apiVersion: meshctl.dev/v1\nkind: Mesh\nname: shop\n';
 
@@ -30,6 +31,8 @@ test('fills in every default', () => {
         calls: [],
         ready: { path: undefined, timeoutMs: 10_000 },
         restart: 'on-failure',
+        traffic: DEFAULT_TRAFFIC,
+        trafficRoutes: [],
       },
     },
     policy: [],
@@ -37,6 +40,27 @@ test('fills in every default', () => {
     retentionMs: 86_400_000,
     tracing: { ratio: 1, acceptExternal: true },
   });
+});
+
+test('traffic: what is written changes the default, and a route changes what its service says', () => {
+  const text = `${HEAD}services:\n  web:\n    command: x\n    traffic:\n      timeouts: {request: 2s}\n      retries: {budget: 50}\n      routes:\n        - {path: /slow/**, methods: [GET], timeouts: {perTry: 500ms}, rateLimit: {requestsPerSecond: 2.5}}\n`;
+  const web = parseMeshFile('mesh.yaml', text).spec?.services['web'];
+  assert.deepEqual(web?.traffic, {
+    ...DEFAULT_TRAFFIC,
+    timeouts: { requestMs: 2000, perTryMs: 0, connectMs: 5000 },
+    retries: { ...DEFAULT_TRAFFIC.retries, budget: 0.5 },
+  });
+  assert.deepEqual(web?.trafficRoutes, [
+    {
+      path: '/slow/**',
+      methods: ['GET'],
+      traffic: {
+        ...web?.traffic,
+        timeouts: { requestMs: 2000, perTryMs: 500, connectMs: 5000 },
+        rateLimit: { requestsPerSecond: 2.5, burst: 3 },
+      },
+    },
+  ]);
 });
 
 for (const [title, body, expected] of [
@@ -60,7 +84,22 @@ for (const [title, body, expected] of [
   ['a name that DNS does not allow', 'services: {Web_1: {command: x}}\n', /1 to 63 of a-z/],
   ['a duration without unit', 'services: {web: {command: x, ready: {timeout: "10"}}}\n', /a duration such as/],
   ['a fixed port with several instances', 'services: {web: {command: x, instances: 2, ports: {http: {port: 8080}}}}\n', /fixed port/],
-  ['a protocol of a later version', 'services: {web: {command: x, ports: {http: {protocol: grpc}}}}\n', /come later/],
+  ['a protocol that is none', 'services: {web: {command: x, ports: {http: {protocol: quic}}}}\n', /"http".*"grpc"/],
+  [
+    'a split to an unknown service',
+    'services: {web: {command: x, traffic: {split: [{service: wbe, weight: 1}]}}}\n',
+    /`wbe` is not a service.*`web`/,
+  ],
+  [
+    'a mirror of a route to an unknown service',
+    'services: {web: {command: x, traffic: {routes: [{path: /x, mirror: {service: y}}]}}}\n',
+    /^4:\d+ `y` is not a service/,
+  ],
+  ['a share over 100 %', 'services: {web: {command: x, traffic: {faults: [{percent: 101}]}}}\n', /at most 100/],
+  ['an abort with a status of success', 'services: {web: {command: x, traffic: {faults: [{abort: 200}]}}}\n', /a status from 400 to 599/],
+  ['a hundred retries', 'services: {web: {command: x, traffic: {retries: {attempts: 100}}}}\n', /at most 10 retries/],
+  ['a balancer that is none', 'services: {web: {command: x, traffic: {balance: random}}}\n', /peakEwma/],
+  ['a slip in a traffic key', 'services: {web: {command: x, traffic: {timeout: {request: 1s}}}}\n', /did you mean `timeouts`/],
   ['a certificate life of two seconds', 'certificates: {ttl: 2s}\nservices: {}\n', /no time to renew/],
   ['unbalanced quotes in a command', "services: {web: {command: 'node \"x'}}\n", /unbalanced quotes/],
   ['a trust domain in upper case', 'trustDomain: Shop\nservices: {}\n', /a trust domain is/],

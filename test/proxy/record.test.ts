@@ -2,10 +2,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { MAX_BUFFERED_SPANS, MAX_REMEMBERED_REQUESTS, MAX_SERIES } from '../../src/proxy/codec/limits.ts';
-import { permitOutbound } from '../../src/proxy/permit.ts';
 import { Recorder } from '../../src/proxy/record.ts';
 import { RequestMemory } from '../../src/proxy/request-memory.ts';
-import { pick } from '../../src/proxy/upstream/pick.ts';
 import type { Span } from '../../src/traces/span.ts';
 
 test('spans beyond the buffer are dropped and counted once', () => {
@@ -43,33 +41,10 @@ test('a copy of the counters does not change afterwards', () => {
 
 test('remembers the newest requests only', () => {
   const memory = new RequestMemory();
-  const context = { traceId: 't', spanId: 's', sampled: true, random: true };
-  for (let i = 0; i <= MAX_REMEMBERED_REQUESTS; i++) memory.remember(`r${i}`, context);
+  const tracing = { requestId: '', traceId: 't', serverSpanId: 's', parentId: undefined, sampled: true, random: true, continued: false };
+  for (let i = 0; i <= MAX_REMEMBERED_REQUESTS; i++) memory.remember(`r${i}`, tracing, i);
   assert.equal(memory.recall('r0'), undefined);
-  assert.ok(memory.recall('r1') && memory.recall(`r${MAX_REMEMBERED_REQUESTS}`));
-});
-
-const upstream = (ports: readonly number[]) =>
-  permitOutbound({
-    service: 's',
-    portName: 'http',
-    protocol: 'http',
-    spiffeId: 'spiffe://a/b',
-    endpoints: ports.map((port) => ({ instance: `s-${port}`, host: '127.0.0.1', port })),
-  });
-
-test('picks the less busy of two endpoints, and one that was not tried', () => {
-  const busy = (key: string): number => (key.endsWith(':1') ? 5 : 0);
-  for (let i = 0; i < 50; i++) assert.equal(pick(upstream([1, 2]), busy, new Set())?.port, 2);
-  assert.equal(pick(upstream([1, 2]), busy, new Set(['127.0.0.1:2']))?.port, 1);
-  assert.equal(pick(upstream([]), busy, new Set()), undefined);
-});
-
-test('spreads requests over endpoints that are equally busy', () => {
-  const counts = new Map<number, number>();
-  for (let i = 0; i < 3000; i++) {
-    const port = pick(upstream([1, 2, 3]), () => 0, new Set())?.port ?? 0;
-    counts.set(port, (counts.get(port) ?? 0) + 1);
-  }
-  for (const port of [1, 2, 3]) assert.ok(Math.abs((counts.get(port) ?? 0) - 1000) < 200, `${[...counts]}`);
+  assert.equal(memory.deadlineOf('r0'), Number.POSITIVE_INFINITY);
+  assert.deepEqual(memory.recall(`r${MAX_REMEMBERED_REQUESTS}`), { traceId: 't', spanId: 's', sampled: true, random: true });
+  assert.equal(memory.deadlineOf(`r${MAX_REMEMBERED_REQUESTS}`), MAX_REMEMBERED_REQUESTS);
 });

@@ -22,11 +22,8 @@ export const POOL_IDLE_MS = 30_000;
 export const APP_POOL_IDLE_MS = 3000;
 /** Idle connections kept per endpoint. */
 export const MAX_IDLE_PER_ENDPOINT = 64;
-export const CONNECT_TIMEOUT_MS = 5000;
 /** A TLS handshake that takes longer holds memory for nothing. */
 export const HANDSHAKE_TIMEOUT_MS = 10_000;
-/** From the end of the request to the head of the answer; Envoy's route timeout is 15 s. */
-export const RESPONSE_TIMEOUT_MS = 30_000;
 /** Connections that one listener holds at once. */
 export const MAX_CONNECTIONS = 10_000;
 /** Inbound requests remembered by request id, so that a service that forwards only that stays in the trace. */

@@ -6,9 +6,8 @@ import { codeOf, messageOf } from '../../base/fault.ts';
 import { readPeer } from '../../certs/peer.ts';
 import { printSpiffeId } from '../../mesh/identity.ts';
 import type { Refusal } from '../../mesh/refusal.ts';
-import { CONNECT_TIMEOUT_MS } from '../codec/limits.ts';
 import type { Credentials } from '../credentials.ts';
-import type { Destination } from '../upstream/pick.ts';
+import type { Destination } from '../upstream/cluster.ts';
 
 export interface Connected {
   readonly socket: Socket;
@@ -35,7 +34,7 @@ export function connect(destination: Destination, credentials: Credentials, alpn
 
 function connectPlain(destination: Destination): Promise<ConnectResult> {
   const socket = connectTcp({ host: destination.host, port: destination.port, noDelay: true, allowHalfOpen: true });
-  return settle(socket, 'connect', () => ({
+  return settle(socket, 'connect', destination.connectTimeoutMs, () => ({
     socket,
     reset: () => void socket.resetAndDestroy(),
     retireAtMs: Number.POSITIVE_INFINITY,
@@ -66,7 +65,7 @@ function connectMutual(
     ALPNProtocols: [...alpn],
   };
   const socket: TLSSocket = connectTls(options);
-  return settle(socket, 'secureConnect', () => {
+  return settle(socket, 'secureConnect', destination.connectTimeoutMs, () => {
     const peer = readPeer(socket.getPeerX509Certificate());
     if ('refused' in peer) return { refusal: 'identity_mismatch', why: peer.refused };
     if (printSpiffeId(peer.id) !== expected)
@@ -93,7 +92,7 @@ export function resetBelow(socket: TLSSocket, below: Socket): void {
   if (!socket.destroyed) below.resetAndDestroy();
 }
 
-function settle(socket: Socket, event: 'connect' | 'secureConnect', accept: () => ConnectResult): Promise<ConnectResult> {
+function settle(socket: Socket, event: 'connect' | 'secureConnect', limitMs: number, accept: () => ConnectResult): Promise<ConnectResult> {
   return new Promise((resolve) => {
     const finish = (result: ConnectResult): void => {
       clearTimeout(timer);
@@ -104,10 +103,7 @@ function settle(socket: Socket, event: 'connect' | 'secureConnect', accept: () =
     };
     const onError = (error: Error): void => finish(refusalFor(error));
     const onClose = (): void => finish({ refusal: 'upstream_refused', why: 'the connection was closed during the handshake' });
-    const timer = setTimeout(
-      () => finish({ refusal: 'timeout', why: `no connection within ${CONNECT_TIMEOUT_MS} ms` }),
-      CONNECT_TIMEOUT_MS,
-    );
+    const timer = setTimeout(() => finish({ refusal: 'timeout', why: `no connection within ${limitMs} ms` }), limitMs);
     // Whoever takes the socket over adds its own; until then an error must not end the process.
     socket.on('error', () => undefined);
     socket.once('error', onError);

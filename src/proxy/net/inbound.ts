@@ -14,10 +14,9 @@ import type { Runtime } from '../runtime.ts';
 import { recordTcp } from '../tcp-record.ts';
 import { ALPN } from '../tunnel/frame.ts';
 import { serveTunnel } from '../tunnel/serve.ts';
-import { pick } from '../upstream/pick.ts';
+import { appDestination } from '../upstream/cluster.ts';
 import { type Channel, socketChannel } from './channel.ts';
 import { resetBelow } from './connect.ts';
-import { join } from './join.ts';
 import type { Listening } from './listen.ts';
 
 /** A listener that takes nobody until `useCredentials` was called. */
@@ -70,7 +69,13 @@ export function createInbound(runtime: Runtime, listener: InboundListener): List
       runtime.recorder.openConnections--;
     });
     const origin: Origin = {
-      listener: { kind: 'inbound', portName: listener.portName, appHost: listener.appHost ?? '127.0.0.1', appPort: listener.appPort },
+      listener: {
+        kind: 'inbound',
+        portName: listener.portName,
+        protocol: listener.protocol,
+        appHost: listener.appHost ?? '127.0.0.1',
+        appPort: listener.appPort,
+      },
       peer,
       reset: () => reset(socket),
     };
@@ -146,9 +151,9 @@ async function serveTcp(runtime: Runtime, listener: InboundListener, peer: Verif
   const { recorder, tables, pool } = runtime;
   const startMs = nowMs();
   recorder.inFlight++;
-  const port = { name: listener.portName, number: listener.appPort };
-  const target = { kind: 'app', host: listener.appHost ?? '127.0.0.1', port: listener.appPort } as const;
-  const judged = tables === undefined ? undefined : authorize(tables, { caller: peer.id, port, http: undefined }, target);
+  const facts = { caller: peer.id, port: { name: listener.portName, number: listener.appPort }, http: undefined };
+  const target = { kind: 'app', host: listener.appHost ?? '127.0.0.1', port: listener.appPort, protocol: 'tcp' } as const;
+  const judged = tables === undefined ? undefined : authorize(tables, facts, target);
   const finish = (outcome: string, requestBytes: number, responseBytes: number): void => {
     recorder.inFlight--;
     recordTcp(runtime, {
@@ -162,24 +167,21 @@ async function serveTcp(runtime: Runtime, listener: InboundListener, peer: Verif
       responseBytes,
     });
   };
-  const permit = judged?.permit;
-  if (permit === undefined) {
+  const destination = judged?.permit === undefined ? undefined : appDestination(judged.permit);
+  if (destination === undefined) {
     runtime.log(`denied ${peer.printed} tcp: ${judged?.decision.rule ?? 'no configuration yet'}`);
     channel.reset('denied');
     finish('denied', 0, 0);
     return;
   }
-  const destination = pick(permit, pool.inFlight, new Set());
-  if (destination !== undefined) pool.enter(destination.key);
-  const result = destination === undefined ? ({ refusal: 'no_endpoint', why: '' } as const) : await pool.channel(destination);
+  const result = await pool.channel(destination);
   if ('refusal' in result) {
-    if (destination !== undefined) pool.leave(destination.key);
     channel.reset(result.refusal);
     finish(result.refusal, 0, 0);
     return;
   }
-  join(channel, result, ({ aToB, bToA, cut }) => {
-    if (destination !== undefined) pool.leave(destination.key);
+  const judge = (): boolean => runtime.tables === undefined || authorize(runtime.tables, facts, target).permit !== undefined;
+  runtime.joins.join({ peer, judge }, channel, result, ({ aToB, bToA, cut }) => {
     if (cut === 'identity_expired') recorder.identityExpired++;
     finish(cut ?? 'tcp', aToB, bToA);
   });

@@ -5,9 +5,7 @@ import { nowMs } from '../clock.ts';
 import { permitOutbound } from '../permit.ts';
 import type { Runtime } from '../runtime.ts';
 import { recordTcp } from '../tcp-record.ts';
-import { pick } from '../upstream/pick.ts';
 import type { Channel } from './channel.ts';
-import { join } from './join.ts';
 
 /** `onOpen` runs before the first byte of the service is passed on. Never throws; a failure resets the application's connection. */
 export async function openTcp(runtime: Runtime, upstream: Upstream, caller: Channel, onOpen: () => void): Promise<void> {
@@ -23,24 +21,36 @@ export async function openTcp(runtime: Runtime, upstream: Upstream, caller: Chan
       responseBytes,
     });
   const { pool } = runtime;
+  const cluster = runtime.clusters.of(upstream);
+  const { traffic } = upstream;
+  if (cluster.connections >= traffic.circuit.maxConnections) {
+    finish('circuit_open', 0, 0);
+    caller.reset('circuit_open');
+    return;
+  }
+  cluster.connections++;
   const tried = new Set<string>();
   for (;;) {
-    const destination = pick(permitOutbound(upstream), pool.inFlight, tried);
-    if (destination !== undefined) pool.enter(destination.key);
-    const result = destination === undefined ? ({ refusal: 'no_endpoint', why: '' } as const) : await pool.channel(destination);
+    const endpoint = cluster.pick(permitOutbound(upstream), traffic, tried, startMs);
+    if (endpoint !== undefined) endpoint.inFlight++;
+    const result = endpoint === undefined ? ({ refusal: 'no_endpoint', why: '' } as const) : await pool.channel(endpoint);
     if ('refusal' in result) {
-      if (destination !== undefined) {
-        pool.leave(destination.key);
-        tried.add(destination.key);
+      if (endpoint !== undefined) {
+        endpoint.inFlight--;
+        tried.add(endpoint.key);
+        const now = nowMs();
+        cluster.settle(endpoint, false, now - startMs, now);
       }
-      if (tried.size < upstream.endpoints.length) continue;
+      if (endpoint !== undefined && cluster.hasUntried(tried)) continue;
+      cluster.connections--;
       finish(result.refusal, 0, 0);
       caller.reset(result.refusal);
       return;
     }
     onOpen();
-    join(caller, result, ({ aToB, bToA, cut }) => {
-      if (destination !== undefined) pool.leave(destination.key);
+    runtime.joins.join(undefined, caller, result, ({ aToB, bToA, cut }) => {
+      cluster.connections--;
+      if (endpoint !== undefined) endpoint.inFlight--;
       if (cut === 'identity_expired') runtime.recorder.identityExpired++;
       finish(cut, aToB, bToA);
     });

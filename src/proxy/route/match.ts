@@ -1,5 +1,5 @@
 // Where a request wants to go: listener × target × fields → the path to forward and the service meant.
-import type { Upstream } from '../../mesh/snapshot.ts';
+import type { Protocol, Upstream } from '../../mesh/snapshot.ts';
 import { normalizePath } from '../../policy/path.ts';
 import { type Fields, fieldsOf } from '../codec/fields.ts';
 import type { RefusalDetails } from '../rescue.ts';
@@ -7,7 +7,7 @@ import type { Tables } from '../tables.ts';
 
 /** What a connection came in on. */
 export type Listener =
-  | { readonly kind: 'inbound'; readonly portName: string; readonly appHost: string; readonly appPort: number }
+  | { readonly kind: 'inbound'; readonly portName: string; readonly protocol: Protocol; readonly appHost: string; readonly appPort: number }
   | { readonly kind: 'outbound'; readonly service: string }
   | { readonly kind: 'forward' }
   | { readonly kind: 'ingress'; readonly port: number };

@@ -1,5 +1,5 @@
 // Connections by destination: to another proxy one tunnel that carries every stream, to an application (or a peer that
-// speaks no tunnel) idle HTTP/1.1 connections, one request each. And how many requests are in flight to each.
+// speaks no tunnel) idle HTTP/1.1 connections, one request each.
 import type { Refusal } from '../../mesh/refusal.ts';
 import { APP_POOL_IDLE_MS, MAX_IDLE_PER_ENDPOINT, POOL_IDLE_MS } from '../codec/limits.ts';
 import type { Credentials } from '../credentials.ts';
@@ -7,8 +7,8 @@ import type { Channel } from '../net/channel.ts';
 import { socketChannel } from '../net/channel.ts';
 import { type ConnectResult, connect } from '../net/connect.ts';
 import { ALPN } from '../tunnel/frame.ts';
+import type { Destination } from './cluster.ts';
 import { H1Connection } from './h1.ts';
-import type { Destination } from './pick.ts';
 import type { UpstreamConnection } from './stream.ts';
 import { Tunnel } from './tunnel.ts';
 
@@ -23,25 +23,11 @@ export class Pool {
   readonly #opening = new Map<string, Promise<ConnectResult>>();
   /** Every tunnel that is open, those included that take no new streams. */
   readonly #open = new Set<Tunnel>();
-  readonly #inFlight = new Map<string, number>();
 
   /** `onExpired` is told how many streams ended because a certificate on their connection did. */
   constructor(credentials: Credentials, onExpired: (streams: number) => void) {
     this.#credentials = credentials;
     this.#onExpired = onExpired;
-  }
-
-  readonly inFlight = (key: string): number => this.#inFlight.get(key) ?? 0;
-
-  /** A request or connection to the destination begins; leave() ends it. */
-  enter(key: string): void {
-    this.#inFlight.set(key, this.inFlight(key) + 1);
-  }
-
-  leave(key: string): void {
-    const left = this.inFlight(key) - 1;
-    if (left > 0) this.#inFlight.set(key, left);
-    else this.#inFlight.delete(key);
   }
 
   /** A connection that is there and takes a request now, if there is one. */
@@ -50,7 +36,7 @@ export class Pool {
   }
 
   /** A connection for one request; a new one, or the tunnel that all share. */
-  async connect(destination: Destination): Promise<UpstreamConnection | Failure> {
+  async connect(destination: Destination, _major: 1 | 2): Promise<UpstreamConnection | Failure> {
     const result = await this.#connected(destination, 'http/1.1');
     if ('refusal' in result) return result;
     if (result instanceof Tunnel) return result;
