@@ -1,4 +1,5 @@
-// The story of one HTTP/1.1 connection from a caller: requests one after the other, each an exchange.
+// The story of one HTTP connection from a caller: in HTTP/1.1 requests one after the other, each an exchange. One that begins
+// with the preface of HTTP/2 goes on in net/h2-serve.ts.
 //
 // Limits: a request head must be whole within HEAD_TIMEOUT_MS, an idle connection is closed after IDLE_TIMEOUT_MS.
 // While an answer is under way the next pipelined request waits in the parser.
@@ -13,6 +14,7 @@ import { HEAD_TIMEOUT_MS, IDLE_TIMEOUT_MS, LINGER_MS, MAX_PIPELINED_BYTES } from
 import { type Downstream, Exchange } from './exchange.ts';
 import { type Channel, socketChannel } from './net/channel.ts';
 import { Gather } from './net/gather.ts';
+import { type ServedH2, serveH2 } from './net/h2-serve.ts';
 import { openTcp } from './net/open-tcp.ts';
 import { answerFor } from './rescue.ts';
 import { type Listener, matchTunnel } from './route/match.ts';
@@ -46,6 +48,9 @@ export class HttpConnection implements Downstream {
   /** Set when the caller shut down its sending side. */
   #peerEnded = false;
   #tunnelled = false;
+  /** Nothing has come yet. */
+  #fresh = true;
+  #h2: ServedH2 | undefined;
   /** The caller sent too far ahead: it is not read until its request under way is answered. */
   #heldBack = false;
 
@@ -75,16 +80,18 @@ export class HttpConnection implements Downstream {
   }
 
   get isIdle(): boolean {
-    return this.#exchange === undefined && !this.#tunnelled;
+    return this.#h2 === undefined ? this.#exchange === undefined && !this.#tunnelled : this.#h2.size === 0;
   }
 
   /** An idle connection closes now, a busy one after its answer. */
   drain(): void {
-    if (this.isIdle && this.#parser.isIdle) this.close();
+    if (this.#h2 !== undefined) this.#h2.drain();
+    else if (this.isIdle && this.#parser.isIdle) this.close();
     else this.#keepAlive = false;
   }
 
   close(): void {
+    if (this.#h2 !== undefined) return this.#h2.close();
     if (this.#closed || this.#tunnelled) return;
     this.#closed = true;
     clearTimeout(this.#headTimer);
@@ -149,6 +156,10 @@ export class HttpConnection implements Downstream {
   #minor: 0 | 1 = 1;
 
   #onData(bytes: Buffer): void {
+    if (this.#fresh) {
+      this.#fresh = false;
+      if (bytes[0] === 0x50 && isPreface(bytes)) return this.#becomeH2(bytes);
+    }
     this.#parser.push(bytes);
     if (this.#tunnelled) return;
     if (this.#exchange !== undefined && this.#parser.heldBytes > MAX_PIPELINED_BYTES) {
@@ -251,6 +262,14 @@ export class HttpConnection implements Downstream {
     return socketChannel(this.#socket, this.#origin.reset, this.#parser.takeRest(), expiresAtMs);
   }
 
+  // A caller that knows that HTTP/2 is spoken here begins with it (RFC 9113 section 3.3).
+  #becomeH2(bytes: Buffer): void {
+    this.#leaveHttp();
+    this.#socket.removeAllListeners('timeout');
+    this.#socket.unshift(bytes);
+    this.#h2 = serveH2(this.#runtime, this.#origin, this.#socket);
+  }
+
   // From here on the socket belongs to whoever joins it with another.
   #leaveHttp(): void {
     this.#tunnelled = true;
@@ -281,4 +300,12 @@ export class HttpConnection implements Downstream {
   #armIdle(): void {
     this.#socket.setTimeout(IDLE_TIMEOUT_MS);
   }
+}
+
+const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 'latin1');
+
+/** Whether the bytes begin as HTTP/2 does; three are enough, since no method begins with `PRI`. */
+export function isPreface(bytes: Buffer): boolean {
+  const length = Math.min(bytes.length, PREFACE.length);
+  return length >= 3 && bytes.compare(PREFACE, 0, length, 0, length) === 0;
 }

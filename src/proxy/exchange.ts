@@ -251,7 +251,7 @@ export class Exchange implements UpstreamEvents, Deadline {
     const { pool } = this.#runtime;
     const now = nowMs();
     const endpoint = this.#cluster?.pick(permit, this.#traffic, this.#tried, now);
-    const destination = endpoint ?? appDestination(permit);
+    const destination = endpoint ?? appDestination(permit, this.#head.major);
     if (destination === undefined)
       return this.#refuse({ refusal: 'no_endpoint', why: `no instance of \`${this.#route?.upstream?.service}\` is ready` });
     this.#attempts++;

@@ -1,13 +1,13 @@
 // One proxy: listeners, credentials, feed. Everything that it holds is closed by stop().
 
-import type { Bootstrap, ProxyReport, Standalone } from './bootstrap.ts';
+import type { Bootstrap, OutboundListener, ProxyReport, Standalone } from './bootstrap.ts';
 import { Credentials } from './credentials.ts';
 import { Deadlines } from './deadlines.ts';
 import { FileFeed } from './feed/file.ts';
 import { Feed } from './feed/stream.ts';
 import { Joins } from './joins.ts';
 import { createInbound } from './net/inbound.ts';
-import { bind, createHttpListener, createTcpListener, type Listening } from './net/listen.ts';
+import { bind, createDetectListener, createHttpListener, createTcpListener, type Listening } from './net/listen.ts';
 import { RateLimits } from './rate-limit.ts';
 import { Recorder } from './record.ts';
 import { RequestMemory } from './request-memory.ts';
@@ -72,10 +72,7 @@ export async function startProxy(
     ports.inbound[spec.portName] = await bind(listener.server, spec, `mTLS in front of ${instance}`);
   }
   for (const spec of bootstrap.outbound) {
-    const listener =
-      spec.protocol === 'tcp'
-        ? createTcpListener(runtime, spec.service)
-        : createHttpListener(runtime, { kind: 'outbound', service: spec.service });
+    const listener = createOutbound(runtime, spec);
     listeners.push(listener);
     ports.outbound[spec.service] = await bind(listener.server, spec, `${instance} to ${spec.service}`);
   }
@@ -118,6 +115,12 @@ export async function startProxy(
       pool.closeAll();
     },
   };
+}
+
+function createOutbound(runtime: Runtime, { service, protocol }: OutboundListener): Listening {
+  if (protocol === 'tcp') return createTcpListener(runtime, service);
+  if (protocol === 'detect') return createDetectListener(runtime, service);
+  return createHttpListener(runtime, { kind: 'outbound', service });
 }
 
 function drained(runtime: Runtime): Promise<void> {

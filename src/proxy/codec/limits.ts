@@ -38,3 +38,8 @@ export const MAX_TUNNEL_STREAMS = 20_000;
 export const PING_EVERY_MS = 10_000;
 /** A tunnel without streams: a new one costs a handshake, an open one next to nothing. */
 export const TUNNEL_IDLE_MS = 300_000;
+/** Streams of one HTTP/2 connection of a caller at once (RFC 9113 section 6.5.2 wants at least 100). */
+export const MAX_H2_STREAMS = 100;
+export const MAX_H2_STREAM_WINDOW_BYTES = 256 * 1024;
+/** A port that speaks whatever comes: a client that says nothing for so long waits for the server to speak first. */
+export const DETECT_MS = 200;

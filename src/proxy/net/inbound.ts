@@ -17,6 +17,8 @@ import { serveTunnel } from '../tunnel/serve.ts';
 import { appDestination } from '../upstream/cluster.ts';
 import { type Channel, socketChannel } from './channel.ts';
 import { resetBelow } from './connect.ts';
+import { detectProtocol } from './detect.ts';
+import { serveH2 } from './h2-serve.ts';
 import type { Listening } from './listen.ts';
 
 /** A listener that takes nobody until `useCredentials` was called. */
@@ -102,7 +104,8 @@ export function createInbound(runtime: Runtime, listener: InboundListener): List
 // A TCP port speaks whatever the caller says it does.
 function chooseProtocol(protocol: Protocol, offered: readonly string[]): string | undefined {
   if (offered.includes(ALPN)) return ALPN;
-  return protocol === 'tcp' ? offered[0] : offered.find((each) => each === 'http/1.1');
+  const http = protocol === 'tcp' ? undefined : offered.find((each) => each === 'h2' || each === 'http/1.1');
+  return http ?? (protocol === 'tcp' || protocol === 'detect' ? offered[0] : undefined);
 }
 
 function addressOf(socket: Socket): string {
@@ -131,18 +134,43 @@ function serve(runtime: Runtime, listener: InboundListener, origin: Origin, peer
       },
     };
   }
-  if (listener.protocol === 'tcp') {
+  if (socket.alpnProtocol === 'h2' && listener.protocol !== 'tcp') {
+    const session = serveH2(runtime, origin, socket);
+    return {
+      drain: () => session.drain(),
+      expire: () => {
+        recorder.identityExpired += session.size;
+        session.close();
+      },
+    };
+  }
+  const raw = (): Served => {
     socket.pause();
     void serveTcp(runtime, listener, peer, socketChannel(socket, origin.reset, undefined, expiry(runtime, peer)));
     // The join of the two ends it.
     return { drain: () => undefined, expire: () => undefined };
-  }
-  const connection = new HttpConnection(runtime, origin, socket);
+  };
+  const http = (): Served => {
+    const connection = new HttpConnection(runtime, origin, socket);
+    return {
+      drain: () => connection.drain(),
+      expire: () => {
+        if (!connection.isIdle) recorder.identityExpired++;
+        connection.close();
+      },
+    };
+  };
+  if (listener.protocol === 'tcp') return raw();
+  if (listener.protocol !== 'detect' || socket.alpnProtocol === 'http/1.1') return http();
+  let served: Served | undefined;
+  detectProtocol(socket, (protocol) => {
+    served = protocol === 'http' ? http() : raw();
+  });
   return {
-    drain: () => connection.drain(),
+    drain: () => served?.drain(),
     expire: () => {
-      if (!connection.isIdle) recorder.identityExpired++;
-      connection.close();
+      if (served === undefined) socket.destroy();
+      else served.expire();
     },
   };
 }
@@ -167,7 +195,7 @@ async function serveTcp(runtime: Runtime, listener: InboundListener, peer: Verif
       responseBytes,
     });
   };
-  const destination = judged?.permit === undefined ? undefined : appDestination(judged.permit);
+  const destination = judged?.permit === undefined ? undefined : appDestination(judged.permit, 1);
   if (destination === undefined) {
     runtime.log(`denied ${peer.printed} tcp: ${judged?.decision.rule ?? 'no configuration yet'}`);
     channel.reset('denied');

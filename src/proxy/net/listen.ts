@@ -6,6 +6,7 @@ import { HttpConnection } from '../connection.ts';
 import type { Listener } from '../route/match.ts';
 import type { Runtime } from '../runtime.ts';
 import { socketChannel } from './channel.ts';
+import { detectProtocol } from './detect.ts';
 import { openTcp } from './open-tcp.ts';
 
 export interface Listening {
@@ -15,52 +16,68 @@ export interface Listening {
   destroy(): void;
 }
 
+/** For HTTP: the ingress, the forward proxy, and one service that the own application calls. */
 export function createHttpListener(runtime: Runtime, listener: Listener): Listening {
-  const connections = new Map<Socket, HttpConnection>();
-  const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
+  return createListener(runtime, listener, (socket, serveHttp) => serveHttp(socket));
+}
+
+/** For the connections of the own application to one TCP service. */
+export function createTcpListener(runtime: Runtime, service: string): Listening {
+  return createListener(runtime, { kind: 'outbound', service }, (socket) => serveTcp(runtime, service, socket), true);
+}
+
+/** For whatever the own application speaks to one service. */
+export function createDetectListener(runtime: Runtime, service: string): Listening {
+  return createListener(runtime, { kind: 'outbound', service }, (socket, serveHttp) =>
+    detectProtocol(socket, (protocol) => (protocol === 'http' ? serveHttp(socket) : serveTcp(runtime, service, socket))),
+  );
+}
+
+function createListener(
+  runtime: Runtime,
+  listener: Listener,
+  serve: (socket: Socket, serveHttp: (socket: Socket) => void) => void,
+  pauseOnConnect = false,
+): Listening {
+  const sockets = new Set<Socket>();
+  const connections = new Set<HttpConnection>();
+  const serveHttp = (socket: Socket): void => {
+    const origin = { listener, peer: undefined, reset: () => void socket.resetAndDestroy() };
+    const connection = new HttpConnection(runtime, origin, socket);
+    connections.add(connection);
+    socket.once('close', () => connections.delete(connection));
+  };
+  const server = createServer({ allowHalfOpen: true, noDelay: true, pauseOnConnect }, (socket) => {
     if (listener.kind === 'ingress') runtime.recorder.openConnections++;
-    connections.set(socket, new HttpConnection(runtime, { listener, peer: undefined, reset: () => void socket.resetAndDestroy() }, socket));
+    sockets.add(socket);
     socket.once('close', () => {
-      connections.delete(socket);
+      sockets.delete(socket);
       if (listener.kind === 'ingress') runtime.recorder.openConnections--;
     });
+    serve(socket, serveHttp);
   });
   server.maxConnections = MAX_CONNECTIONS;
   return {
     server,
     drain: () => {
-      for (const connection of connections.values()) connection.drain();
+      for (const connection of connections) connection.drain();
     },
-    destroy: () => {
-      for (const socket of connections.keys()) socket.destroy();
-    },
-  };
-}
-
-/** For the connections of the own application to one TCP service. */
-export function createTcpListener(runtime: Runtime, service: string): Listening {
-  const sockets = new Set<Socket>();
-  const server = createServer({ allowHalfOpen: true, noDelay: true, pauseOnConnect: true }, (socket) => {
-    sockets.add(socket);
-    socket.once('close', () => sockets.delete(socket));
-    const upstream = runtime.tables?.upstreams.get(service);
-    if (upstream === undefined || upstream.protocol !== 'tcp') {
-      runtime.recorder.count('outbound', service, 'tcp', 'no_route', 0);
-      socket.resetAndDestroy();
-      return;
-    }
-    socket.on('error', () => undefined);
-    const channel = socketChannel(socket, () => void socket.resetAndDestroy(), undefined, Number.POSITIVE_INFINITY);
-    void openTcp(runtime, upstream, channel, () => undefined);
-  });
-  server.maxConnections = MAX_CONNECTIONS;
-  return {
-    server,
-    drain: () => undefined,
     destroy: () => {
       for (const socket of sockets) socket.destroy();
     },
   };
+}
+
+function serveTcp(runtime: Runtime, service: string, socket: Socket): void {
+  const upstream = runtime.tables?.upstreams.get(service);
+  if (upstream === undefined || (upstream.protocol !== 'tcp' && upstream.protocol !== 'detect')) {
+    runtime.recorder.count('outbound', service, 'tcp', 'no_route', 0);
+    socket.resetAndDestroy();
+    return;
+  }
+  socket.on('error', () => undefined);
+  const channel = socketChannel(socket, () => void socket.resetAndDestroy(), undefined, Number.POSITIVE_INFINITY);
+  void openTcp(runtime, upstream, channel, () => undefined);
 }
 
 /** Binds, to 127.0.0.1 when no host is given, and gives the port. Throws PORT_IN_USE with the purpose in the message. */

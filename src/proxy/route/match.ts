@@ -57,7 +57,7 @@ export function match(
 export function matchTunnel(tables: Tables, target: string): Upstream | RefusalDetails {
   const upstream = byAuthority(tables, target);
   if (upstream === undefined) return refuse('no_route', `CONNECT reaches TCP services of the mesh only, and \`${target}\` is none`, 502);
-  if (upstream.protocol !== 'tcp')
+  if (upstream.protocol !== 'tcp' && upstream.protocol !== 'detect')
     return refuse('no_route', `\`${target}\` speaks HTTP: send the request to http://${upstream.service}/ through this proxy`, 502);
   return upstream;
 }

@@ -17,6 +17,8 @@ export interface Destination {
   /** The identity that the other end must prove; undefined for the own application, which is reached in plain text. */
   readonly spiffeId: string | undefined;
   readonly connectTimeoutMs: number;
+  /** What the own application speaks; to another proxy both agree on something. */
+  readonly speaks: 'http1' | 'http2';
 }
 
 const DECAY_MS = 10_000;
@@ -33,6 +35,7 @@ export class EndpointState implements Destination {
   readonly instance: string;
   readonly spiffeId: string;
   connectTimeoutMs = 5000;
+  readonly speaks = 'http1';
   inFlight = 0;
   #latencyMs = 0;
   #latencyAtMs = 0;
@@ -87,11 +90,20 @@ function lighter(a: EndpointState, b: EndpointState, balance: Traffic['balance']
   return ours < theirs ? a : b;
 }
 
-/** The own application, which is reached in plain text. Undefined for a permit that means a service. */
-export function appDestination({ target }: Permit): Destination | undefined {
+/** The own application, which is reached in plain text; `major` is what the caller speaks. Undefined for a permit that means a service. */
+export function appDestination({ target }: Permit, major: 1 | 2): Destination | undefined {
   if (target.kind !== 'app') return undefined;
-  const { host, port } = target;
-  return { key: `app:${port}`, host, port, instance: undefined, spiffeId: undefined, connectTimeoutMs: APP_CONNECT_MS };
+  const { host, port, protocol } = target;
+  const http2 = protocol === 'http2' || protocol === 'grpc' || (protocol === 'detect' && major === 2);
+  return {
+    key: `app:${port}`,
+    host,
+    port,
+    instance: undefined,
+    spiffeId: undefined,
+    connectTimeoutMs: APP_CONNECT_MS,
+    speaks: http2 ? 'http2' : 'http1',
+  };
 }
 
 export class Cluster {

@@ -1,11 +1,12 @@
-// Connections by destination: to another proxy one tunnel that carries every stream, to an application (or a peer that
-// speaks no tunnel) idle HTTP/1.1 connections, one request each.
+// Connections by destination: to another proxy one tunnel that carries every stream; HTTP/2 where the other end speaks it;
+// else idle HTTP/1.1 connections, one request each.
 import type { Refusal } from '../../mesh/refusal.ts';
 import { APP_POOL_IDLE_MS, MAX_IDLE_PER_ENDPOINT, POOL_IDLE_MS } from '../codec/limits.ts';
 import type { Credentials } from '../credentials.ts';
 import type { Channel } from '../net/channel.ts';
 import { socketChannel } from '../net/channel.ts';
 import { type ConnectResult, connect } from '../net/connect.ts';
+import { H2Connection } from '../net/h2-connect.ts';
 import { ALPN } from '../tunnel/frame.ts';
 import type { Destination } from './cluster.ts';
 import { H1Connection } from './h1.ts';
@@ -18,11 +19,12 @@ export class Pool {
   readonly #credentials: Credentials;
   readonly #onExpired: (streams: number) => void;
   readonly #idle = new Map<string, H1Connection[]>();
-  readonly #tunnels = new Map<string, Tunnel>();
+  /** Connections that carry many requests: tunnels, and HTTP/2. */
+  readonly #shared = new Map<string, Tunnel | H2Connection>();
   /** Handshakes under way: whoever else wants the same tunnel waits for it. */
   readonly #opening = new Map<string, Promise<ConnectResult>>();
-  /** Every tunnel that is open, those included that take no new streams. */
-  readonly #open = new Set<Tunnel>();
+  /** Every one of them that is open, those included that take no new requests. */
+  readonly #open = new Set<Tunnel | H2Connection>();
 
   /** `onExpired` is told how many streams ended because a certificate on their connection did. */
   constructor(credentials: Credentials, onExpired: (streams: number) => void) {
@@ -32,14 +34,13 @@ export class Pool {
 
   /** A connection that is there and takes a request now, if there is one. */
   ready(destination: Destination): UpstreamConnection | undefined {
-    return this.#tunnel(destination.key) ?? this.#takeIdle(destination.key);
+    return this.#takeShared(destination.key) ?? this.#takeIdle(destination.key);
   }
 
-  /** A connection for one request; a new one, or the tunnel that all share. */
-  async connect(destination: Destination, _major: 1 | 2): Promise<UpstreamConnection | Failure> {
-    const result = await this.#connected(destination, 'http/1.1');
-    if ('refusal' in result) return result;
-    if (result instanceof Tunnel) return result;
+  /** A connection for one request; a new one, or the one that all share. `major` is what the caller speaks. */
+  async connect(destination: Destination, major: 1 | 2): Promise<UpstreamConnection | Failure> {
+    const result = await this.#connected(destination, major === 2 ? ['h2', 'http/1.1'] : ['http/1.1']);
+    if ('refusal' in result || 'open' in result) return result;
     return new H1Connection(result, {
       onReleased: (connection, reusable) => this.#release(destination, connection, reusable),
       onIdleClosed: (connection) => this.#forget(destination.key, connection),
@@ -48,9 +49,11 @@ export class Pool {
 
   /** A raw TCP connection: a stream of the tunnel, or a connection of its own. */
   async channel(destination: Destination): Promise<Channel | Failure> {
-    const result = this.#tunnel(destination.key) ?? (await this.#connected(destination, undefined));
+    const ready = this.#takeShared(destination.key);
+    const result = ready instanceof Tunnel ? ready : await this.#connected(destination, []);
     if ('refusal' in result) return result;
     if (result instanceof Tunnel) return result.openTcp();
+    if ('open' in result) return { refusal: 'upstream_invalid', why: 'the other end speaks HTTP/2 only' };
     return socketChannel(result.socket, result.reset, undefined, result.expiresAtMs);
   }
 
@@ -64,54 +67,56 @@ export class Pool {
       );
       for (const connection of stale) connection.close();
     }
-    for (const [key, tunnel] of this.#tunnels) {
-      if (tunnel.connected.generation === generation && isKnown(key)) continue;
-      this.#tunnels.delete(key);
-      tunnel.retire();
+    for (const [key, shared] of this.#shared) {
+      if (key.startsWith('app:') || (shared.connected.generation === generation && isKnown(key))) continue;
+      this.#shared.delete(key);
+      shared.retire();
     }
   }
 
   closeAll(): void {
     for (const connections of [...this.#idle.values()]) for (const connection of [...connections]) connection.close();
-    for (const tunnel of [...this.#open]) tunnel.close();
+    for (const shared of [...this.#open]) shared.close();
   }
 
-  async #connected(destination: Destination, alpn: string | undefined): Promise<ConnectResult | Tunnel> {
+  async #connected(destination: Destination, alpn: readonly string[]): Promise<ConnectResult | Tunnel | H2Connection> {
     const { key } = destination;
-    if (destination.spiffeId === undefined) return connect(destination, this.#credentials, []);
+    const plain = destination.spiffeId === undefined;
+    if (plain && (destination.speaks === 'http1' || alpn.length === 0)) return connect(destination, this.#credentials, []);
     const under = this.#opening.get(key);
     if (under !== undefined) {
       const result = await under;
       if ('refusal' in result) return result;
-      const tunnel = this.#tunnel(key);
-      if (tunnel !== undefined) return tunnel;
-      // The other end speaks no tunnel: a connection for each.
+      const shared = this.#takeShared(key);
+      if (shared !== undefined) return shared;
+      // The other end speaks neither tunnel nor HTTP/2: a connection for each.
     }
-    const protocols = [ALPN, ...(alpn === undefined ? [] : [alpn])];
-    const opening = connect(destination, this.#credentials, protocols);
+    const opening = connect(destination, this.#credentials, plain ? [] : [ALPN, ...alpn]);
     if (under === undefined) this.#opening.set(key, opening);
     const result = await opening;
     if (under === undefined) this.#opening.delete(key);
-    if ('refusal' in result || result.protocol !== ALPN) return result;
-    const tunnel: Tunnel = new Tunnel(
-      result,
-      () => {
-        if (this.#tunnels.get(key) === tunnel) this.#tunnels.delete(key);
-        if (!tunnel.isOpen) this.#open.delete(tunnel);
-      },
-      this.#onExpired,
-    );
-    this.#tunnels.set(key, tunnel);
-    this.#open.add(tunnel);
-    return tunnel;
+    if ('refusal' in result) return result;
+    const onGone = (gone: Tunnel | H2Connection): void => {
+      if (this.#shared.get(key) === gone) this.#shared.delete(key);
+      if (gone.connected.socket.destroyed) this.#open.delete(gone);
+    };
+    let shared: Tunnel | H2Connection;
+    if (result.protocol === ALPN) shared = new Tunnel(result, () => onGone(shared), this.#onExpired);
+    else if (result.protocol === 'h2' || plain) shared = new H2Connection(result, () => onGone(shared));
+    else return result;
+    this.#shared.set(key, shared);
+    this.#open.add(shared);
+    result.socket.once('close', () => this.#open.delete(shared));
+    return shared;
   }
 
-  #tunnel(key: string): Tunnel | undefined {
-    const tunnel = this.#tunnels.get(key);
-    if (tunnel === undefined) return undefined;
-    if (tunnel.isUsable && tunnel.connected.generation === this.#credentials.current?.generation) return tunnel;
-    this.#tunnels.delete(key);
-    tunnel.retire();
+  #takeShared(key: string): Tunnel | H2Connection | undefined {
+    const shared = this.#shared.get(key);
+    if (shared === undefined) return undefined;
+    const { generation } = shared.connected;
+    if (shared.isUsable && (generation === 0 || generation === this.#credentials.current?.generation)) return shared;
+    this.#shared.delete(key);
+    shared.retire();
     return undefined;
   }
 

@@ -37,11 +37,6 @@ export class Tunnel implements UpstreamConnection {
     this.#armIdle();
   }
 
-  /** False when the connection is gone. */
-  get isOpen(): boolean {
-    return !this.connected.socket.destroyed;
-  }
-
   get isUsable(): boolean {
     return this.#session.isOpen && Date.now() < this.connected.retireAtMs;
   }
