@@ -346,6 +346,7 @@ export class Exchange implements UpstreamEvents, Deadline {
       const refusal = fieldOf(head.fields, REFUSAL_HEADER);
       if (this.#mayRetry(refusal !== undefined && UNSEEN.has(refusal))) {
         this.#stream?.abort();
+        this.#avoid();
         this.#endAttempt(refusal !== undefined && isRefusal(refusal) ? refusal : undefined, head.status);
         return this.#again(true);
       }
@@ -428,11 +429,17 @@ export class Exchange implements UpstreamEvents, Deadline {
     // An idle connection was closed under our feet: that says nothing about the other end, and costs no retry.
     if (stale && more && IDEMPOTENT.has(this.#head.method) && this.#attempts <= MAX_STALE && this.#rewind()) return this.#try(true);
     if (this.#cluster !== undefined && destination !== undefined && more && refusal !== 'upstream_invalid') {
-      this.#tried ??= new Set();
-      this.#tried.add(destination.key);
-      if (this.#mayRetry(unseen)) return this.#again(!unseen || !this.#cluster.hasUntried(this.#tried));
+      const tried = this.#avoid(destination);
+      if (this.#mayRetry(unseen)) return this.#again(!unseen || !this.#cluster.hasUntried(tried));
     }
     this.#refuse({ refusal, why });
+  }
+
+  /** The next try goes elsewhere, if there is an elsewhere. */
+  #avoid(destination = this.#attempt?.destination): ReadonlySet<string> {
+    this.#tried ??= new Set();
+    if (destination !== undefined) this.#tried.add(destination.key);
+    return this.#tried;
   }
 
   #mayRetry(unseen: boolean): boolean {

@@ -1,6 +1,13 @@
 // HTTP/2 through real proxies: towards services that speak it and services that do not, and what is refused.
 import assert from 'node:assert/strict';
-import { type ClientHttp2Session, connect, createServer as createH2Server, type Http2Server, type ServerHttp2Stream, type IncomingHttpHeaders } from 'node:http2';
+import {
+  type ClientHttp2Session,
+  connect,
+  createServer as createH2Server,
+  type Http2Server,
+  type IncomingHttpHeaders,
+  type ServerHttp2Stream,
+} from 'node:http2';
 import { connect as connectTcp } from 'node:net';
 import { test } from 'node:test';
 import { call, listen, startApp, TestMesh } from '../support/test-mesh.ts';

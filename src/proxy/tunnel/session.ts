@@ -161,7 +161,8 @@ export class TunnelSession {
   /** Bytes that a stream's user has taken: the other side may send as many more. */
   consume(bytes: number): void {
     this.#consumed += bytes;
-    if (this.#consumed < CONNECTION_WINDOW / 4 || this.#closed) return;
+    // Given back early: what streams that nobody reads hold must not keep the last of the window from the others.
+    if (this.#consumed < STREAM_WINDOW / 2 || this.#closed) return;
     this.#receiveWindow += this.#consumed;
     this.outbox.number(FRAME.window, 0, this.#consumed);
     this.#consumed = 0;
