@@ -5,15 +5,17 @@
 import type { X509Certificate } from 'node:crypto';
 import { parseSpiffeId, printSpiffeId, type SpiffeId } from '../mesh/identity.ts';
 
-export type Peer =
-  | {
-      readonly id: SpiffeId;
-      /** The id as text. */
-      readonly printed: string;
-      readonly serial: string;
-      readonly notAfterMs: number;
-    }
-  | { readonly refused: string };
+/** Who proved to be at the other end of a connection. */
+export interface VerifiedPeer {
+  readonly id: SpiffeId;
+  /** The id as text. */
+  readonly printed: string;
+  /** Lower-case hex. */
+  readonly serial: string;
+  readonly notAfterMs: number;
+}
+
+export type Peer = VerifiedPeer | { readonly refused: string };
 
 export function readPeer(certificate: X509Certificate | undefined): Peer {
   if (certificate === undefined) return { refused: 'no certificate' };

@@ -234,6 +234,15 @@ export const CATALOGUE: readonly CommandSpec[] = [
     load: () => import('./proxy/status.ts'),
   },
   {
+    path: ['proxy', 'config'],
+    summary: 'what a proxy was told: the services it may call and how, limits, faults',
+    arguments: [{ name: '<instance>', description: 'an instance such as web-0, or a service' }],
+    options: [STATE, output('table', 'json')],
+    examples: ['meshctl proxy config web-0', 'meshctl proxy config ingress -o json'],
+    exitCodes: `${ANSWER}; 1 no such instance`,
+    load: () => import('./proxy/config.ts'),
+  },
+  {
     path: ['proxy', 'run'],
     summary: 'run one proxy from one file, without a control plane',
     options: [

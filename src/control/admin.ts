@@ -3,7 +3,8 @@ import { Fault } from '../base/fault.ts';
 import type { Finding } from '../base/finding.ts';
 import { lifeLeftPercent } from '../certs/renewal.ts';
 import { INGRESS, makeSpiffeId, NAME, parseSpiffeId, printSpiffeId, type SpiffeId } from '../mesh/identity.ts';
-import type { InstanceState, ResourceSample } from '../mesh/messages.ts';
+import type { InstanceState, ProxyCommand, ResourceSample } from '../mesh/messages.ts';
+import type { ProxySnapshot } from '../mesh/snapshot.ts';
 import { type MeshSpec, MIN_TTL_MS } from '../mesh/spec.ts';
 import type { PolicyText } from '../policy/document.ts';
 import { lintPolicy } from '../policy/lint.ts';
@@ -43,6 +44,8 @@ export interface AdminMethods {
   'policy.show': { params: { revision?: number }; result: PolicyRevision };
   'policy.history': { params: null; result: Omit<PolicyRevision, 'files'>[] };
   'proxy.status': { params: null; result: { proxies: ProxyItem[] } };
+  'proxy.config': { params: { instance: string }; result: ProxySnapshot };
+  'proxy.cut': { params: Omit<ProxyCommand, 'kind'>; result: { proxies: { instance: string; ended: number | null }[] } };
 }
 
 export interface StatusReport {
@@ -100,7 +103,12 @@ export interface ProxyItem {
 }
 
 export type AdminMethod = keyof AdminMethods;
-type Handlers = { [M in AdminMethod]: (plane: ControlPlane, params: AdminMethods[M]['params']) => AdminMethods[M]['result'] };
+type Handlers = {
+  [M in AdminMethod]: (
+    plane: ControlPlane,
+    params: AdminMethods[M]['params'],
+  ) => AdminMethods[M]['result'] | Promise<AdminMethods[M]['result']>;
+};
 
 const MAX_CANDIDATES = 10;
 
@@ -265,6 +273,23 @@ const HANDLERS: Handlers = {
         nack: session?.nack?.message ?? null,
       };
     }),
+  }),
+  'proxy.config': (plane, { instance }) => {
+    const found = plane.instances.find((each) => each.instance === instance || each.service === instance);
+    const slice = found === undefined ? undefined : plane.sliceFor(found.service);
+    if (slice === undefined)
+      throw new Fault('SERVICE_UNKNOWN', 'not-found', `the mesh has no service or instance \`${instance}\``, {
+        hint: `its instances are ${plane.instances.map((each) => each.instance).join(', ')}`,
+      });
+    return slice;
+  },
+  'proxy.cut': async (plane, meant) => ({
+    proxies: await Promise.all(
+      [...plane.sessions.values()].map(async (session) => ({
+        instance: session.proxyId,
+        ended: (await session.command({ kind: 'cut', ...meant })) ?? null,
+      })),
+    ),
   }),
 };
 

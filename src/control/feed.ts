@@ -9,13 +9,14 @@ import { Fault } from '../base/fault.ts';
 import { sha256 } from '../base/hash.ts';
 import { readPeer } from '../certs/peer.ts';
 import { makeSpiffeId, printSpiffeId } from '../mesh/identity.ts';
-import { type FromProxy, type Hello, PROTOCOL, type ToProxy } from '../mesh/messages.ts';
+import { type FromProxy, type Hello, PROTOCOL, type ProxyCommand, type ToProxy } from '../mesh/messages.ts';
 import type { ProxySnapshot } from '../mesh/snapshot.ts';
 import { isSpan } from '../traces/span.ts';
 import type { ControlPlane } from './plane.ts';
 
 /** A proxy that asks for more certificates than this per minute is broken. */
 const MAX_REQUESTS_PER_MINUTE = 60;
+const COMMAND_LIMIT_MS = 5000;
 
 export class ProxySession {
   readonly #plane: ControlPlane;
@@ -28,6 +29,8 @@ export class ProxySession {
   #accepted = false;
   #service = '';
   #requests: number[] = [];
+  #lastCommand = 0;
+  readonly #commands = new Map<number, (ended: number) => void>();
   wantVersion: string | undefined;
   haveVersion: string | undefined;
   nack: { version: string; message: string } | undefined;
@@ -79,6 +82,10 @@ export class ProxySession {
           message.spans.filter(isSpan).map((span) => ({ ...span, service: this.#service, instance: this.proxyId })),
         );
         return;
+      case 'result':
+        this.#commands.get(message.id)?.(message.ended);
+        this.#commands.delete(message.id);
+        return;
       case 'dropped':
         this.#plane.samplesDropped += message.count;
         return;
@@ -90,6 +97,22 @@ export class ProxySession {
     if (!this.#accepted || this.wantVersion === snapshot.version) return;
     this.wantVersion = snapshot.version;
     this.#send({ kind: 'snapshot', snapshot });
+  }
+
+  /** Resolves with how many connections ended; undefined when the proxy does not answer in time. */
+  command(command: ProxyCommand): Promise<number | undefined> {
+    const id = ++this.#lastCommand;
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => {
+        this.#commands.delete(id);
+        resolve(undefined);
+      }, COMMAND_LIMIT_MS);
+      this.#commands.set(id, (ended) => {
+        clearTimeout(timer);
+        resolve(ended);
+      });
+      this.#send({ kind: 'command', id, command });
+    });
   }
 
   closed(): void {

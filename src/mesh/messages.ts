@@ -28,7 +28,9 @@ export type FromProxy =
   | { readonly kind: 'csr'; readonly request: string }
   | { readonly kind: 'metrics'; readonly at: number; readonly series: readonly SeriesSample[]; readonly gauges: Gauges }
   | { readonly kind: 'spans'; readonly spans: readonly unknown[] }
-  | { readonly kind: 'dropped'; readonly what: 'spans' | 'metrics'; readonly count: number };
+  | { readonly kind: 'dropped'; readonly what: 'spans' | 'metrics'; readonly count: number }
+  /** The answer to `command`. */
+  | { readonly kind: 'result'; readonly id: number; readonly ended: number };
 
 export type ToProxy =
   | { readonly kind: 'challenge'; readonly nonce: string }
@@ -37,7 +39,11 @@ export type ToProxy =
   /** Trust anchors as PEM; sent before the first snapshot and whenever they change. */
   | { readonly kind: 'bundle'; readonly roots: readonly string[] }
   /** PEM chain, leaf first; the answer to `csr`. */
-  | { readonly kind: 'svid'; readonly chain: string };
+  | { readonly kind: 'svid'; readonly chain: string }
+  | { readonly kind: 'command'; readonly id: number; readonly command: ProxyCommand };
+
+/** `cut`: every connection ends now whose other side proved this identity, or this serial (lower-case hex). */
+export type ProxyCommand = { readonly kind: 'cut'; readonly identity?: string; readonly serial?: string };
 
 /** One series, cumulative since the proxy's epoch. `buckets` are counts per bucket of signals/metrics.ts, not cumulative over bounds. */
 export interface SeriesSample {

@@ -4,7 +4,7 @@
 // Limits: a request head must be whole within HEAD_TIMEOUT_MS, an idle connection is closed after IDLE_TIMEOUT_MS.
 // While an answer is under way the next pipelined request waits in the parser.
 import type { Socket } from 'node:net';
-import type { Peer } from '../certs/peer.ts';
+import type { VerifiedPeer } from '../certs/peer.ts';
 import { askedUpgrade, type Fields, hasToken } from './codec/fields.ts';
 import { chunkHead, encodeResponseHead, lastChunk } from './codec/h1/encode.ts';
 import type { Framing } from './codec/h1/framing.ts';
@@ -19,8 +19,6 @@ import { openTcp } from './net/open-tcp.ts';
 import { answerFor } from './rescue.ts';
 import { type Listener, matchTunnel } from './route/match.ts';
 import type { Runtime } from './runtime.ts';
-
-export type VerifiedPeer = Exclude<Peer, { refused: string }>;
 
 export interface Origin {
   readonly listener: Listener;

@@ -1,6 +1,6 @@
 // Connections that were judged when they began and live on: raw TCP, and what was upgraded. A change of policy judges those that
 // callers opened here again, and the control plane's `cut` ends them by identity or serial.
-import type { VerifiedPeer } from './connection.ts';
+import type { VerifiedPeer } from '../certs/peer.ts';
 import type { Channel } from './net/channel.ts';
 import { type Join, type JoinEnd, join } from './net/join.ts';
 
@@ -35,9 +35,9 @@ export class Joins {
     return this.#cut('denied', (entry) => !entry.judge());
   }
 
-  /** Ends those of a caller whose identity or serial is blocked. */
-  cut(isBlocked: (peer: VerifiedPeer) => boolean): number {
-    return this.#cut('revoked', ({ peer }) => peer !== undefined && isBlocked(peer));
+  /** Ends those of a caller who is meant; gives how many. */
+  cut(isMeant: (peer: VerifiedPeer) => boolean): number {
+    return this.#cut('revoked', ({ peer }) => peer !== undefined && isMeant(peer));
   }
 
   #cut(why: 'denied' | 'revoked', meant: (entry: JoinEntry) => boolean): number {

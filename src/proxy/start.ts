@@ -1,18 +1,21 @@
 // One proxy: listeners, credentials, feed. Everything that it holds is closed by stop().
 
+import type { VerifiedPeer } from '../certs/peer.ts';
+import type { ProxyCommand } from '../mesh/messages.ts';
 import type { Bootstrap, OutboundListener, ProxyReport, Standalone } from './bootstrap.ts';
 import { Credentials } from './credentials.ts';
 import { Deadlines } from './deadlines.ts';
 import { FileFeed } from './feed/file.ts';
 import { Feed } from './feed/stream.ts';
 import { Joins } from './joins.ts';
-import { createInbound } from './net/inbound.ts';
+import { createInbound, type Inbound } from './net/inbound.ts';
 import { bind, createDetectListener, createHttpListener, createTcpListener, type Listening } from './net/listen.ts';
 import { RateLimits } from './rate-limit.ts';
 import { Recorder } from './record.ts';
 import { RequestMemory } from './request-memory.ts';
 import type { Runtime } from './runtime.ts';
 import { Clusters } from './upstream/cluster.ts';
+import { watchHealth } from './upstream/health.ts';
 import { Pool } from './upstream/pool.ts';
 
 /** Answers in flight get this long after a stop before they are cut. */
@@ -36,7 +39,7 @@ export async function startProxy(
 ): Promise<RunningProxy> {
   const recorder = new Recorder();
   const instance = bootstrap.kind === 'bootstrap' ? bootstrap.instance : bootstrap.service;
-  const inbound = new Map<string, ReturnType<typeof createInbound>>();
+  const inbound = new Map<string, Inbound>();
   const credentials = new Credentials((current) => {
     for (const listener of inbound.values()) listener.useCredentials(current);
     pool.prune(isKnownEndpoint);
@@ -83,6 +86,11 @@ export async function startProxy(
     plain[spec.kind] = await bind(listener.server, spec, spec.kind === 'forward' ? `forward proxy of ${instance}` : 'ingress');
   }
   report({ kind: 'listening', ...ports, forward: plain.forward, ingress: plain.ingress });
+  const onCommand = (command: ProxyCommand): number => {
+    const isMeant = ({ printed, serial }: VerifiedPeer): boolean => printed === command.identity || serial === command.serial;
+    const callers = [...inbound.values()].reduce((sum, listener) => sum + listener.cut(isMeant), 0);
+    return callers + runtime.joins.cut(isMeant) + pool.cut(isMeant);
+  };
   const onReady = (): void => report({ kind: 'ready' });
   const onTables = (): void => {
     runtime.clusters.prune(runtime.tables?.upstreams.values() ?? []);
@@ -92,9 +100,10 @@ export async function startProxy(
   };
   const feed =
     bootstrap.kind === 'bootstrap'
-      ? new Feed(runtime, { ...bootstrap, onReady, onTables })
+      ? new Feed(runtime, { ...bootstrap, onReady, onTables, onCommand })
       : new FileFeed(runtime, bootstrap, { onReady, onTables });
   feed.start();
+  const stopHealth = watchHealth(runtime);
   return {
     runtime,
     rejoin: (token) => {
@@ -105,6 +114,7 @@ export async function startProxy(
     },
     stop: async () => {
       runtime.draining = true;
+      stopHealth();
       for (const listener of listeners) {
         listener.server.close();
         listener.drain();
@@ -125,9 +135,11 @@ function createOutbound(runtime: Runtime, { service, protocol }: OutboundListene
 
 function drained(runtime: Runtime): Promise<void> {
   const end = Date.now() + DRAIN_MS;
+  // What the own application still asks of others.
+  const calling = (): number => [...runtime.clusters.all()].reduce((sum, { requests, connections }) => sum + requests + connections, 0);
   return new Promise((resolve) => {
     const look = (): void => {
-      if (runtime.recorder.inFlight <= 0 || Date.now() >= end) resolve();
+      if ((runtime.recorder.inFlight <= 0 && calling() === 0) || Date.now() >= end) resolve();
       else setTimeout(look, DRAIN_POLL_MS);
     };
     look();

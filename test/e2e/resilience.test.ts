@@ -256,3 +256,65 @@ test('a policy that denies what is open ends it: TCP is reset within a second', 
   assert.ok(Date.now() - began < 1000);
   echo.close();
 });
+
+test('an instance whose health check fails gets no requests until it is well again', async () => {
+  await using running = await mesh(
+    '{health: {path: /health, interval: 100ms, timeout: 80ms, healthy: 1, unhealthy: 2}, retries: {attempts: 0}}',
+  );
+  let ill = false;
+  const asked: string[] = [];
+  const app = (name: string) =>
+    startApp((request, response) => {
+      if (request.url === '/health') asked.push(name);
+      response.statusCode = ill && name === 'b' && request.url === '/health' ? 500 : 200;
+      response.end(name);
+    });
+  await using a = await app('a');
+  await using b = await app('b');
+  await running.addProxy('back', { appPort: a.port, index: 0 });
+  await running.addProxy('back', { appPort: b.port, index: 1 });
+  const front = await running.addProxy('front');
+  const names = async (): Promise<string> => {
+    const seen = new Set<string>();
+    for (let i = 0; i < 30; i++) seen.add((await ask(front, '/')).body);
+    return [...seen].sort().join();
+  };
+  const until = async (wanted: string): Promise<void> => {
+    const end = Date.now() + 8000;
+    while ((await names()) !== wanted) assert.ok(Date.now() < end, `never ${wanted}`);
+  };
+  await until('a,b');
+  ill = true;
+  await until('a');
+  ill = false;
+  await until('a,b');
+  assert.ok(asked.includes('a') && asked.includes('b'));
+});
+
+test('the control plane cuts what an identity has open, and only that', async () => {
+  await using running = await TestMesh.start(
+    'services: {front: {command: x, calls: [back]}, other: {command: x, calls: [back]}, back: {command: x}}\n',
+    'allow:\n  - front -> back: any\n  - other -> back: any\n',
+  );
+  const waiting: (() => void)[] = [];
+  await using app = await startApp((_request, response) => void waiting.push(() => response.end('ok')));
+  await running.addProxy('back', { appPort: app.port });
+  const proxies = [await running.addProxy('front'), await running.addProxy('other')];
+  const [front, other] = proxies.map((proxy) => call(proxy.ports.outbound['back'] ?? 0, '/', { method: 'POST', body: '' }));
+  while (waiting.length < 2) await new Promise((done) => setImmediate(done));
+  const began = Date.now();
+  const { proxies: ended } = await running.client.request('proxy.cut', { identity: 'spiffe://test.mesh/ns/default/sa/front' });
+  assert.deepEqual(ended.map((each) => [each.instance, each.ended]).sort(), [
+    ['back-0', 1],
+    ['front-0', 0],
+    ['other-0', 0],
+  ]);
+  assert.equal((await front)?.status, 502);
+  assert.ok(Date.now() - began < 1000);
+  for (const answer of waiting) answer();
+  assert.equal((await other)?.status, 200);
+  assert.deepEqual(
+    (await running.client.request('proxy.cut', { serial: 'ff' })).proxies.map((each) => each.ended),
+    [0, 0, 0],
+  );
+});

@@ -10,7 +10,7 @@ import { performance } from 'node:perf_hooks';
 import { Backoff } from '../../base/backoff.ts';
 import { Fault, messageOf } from '../../base/fault.ts';
 import { encodeFrame, FrameDecoder } from '../../base/frames.ts';
-import { type FromProxy, PROTOCOL, type ToProxy } from '../../mesh/messages.ts';
+import { type FromProxy, PROTOCOL, type ProxyCommand, type ToProxy } from '../../mesh/messages.ts';
 import type { Runtime } from '../runtime.ts';
 import { buildTables } from '../tables.ts';
 
@@ -21,6 +21,8 @@ export interface FeedOptions {
   /** Both a certificate and a snapshot are there for the first time. */
   readonly onReady: () => void;
   readonly onTables: () => void;
+  /** Does what the control plane wants and gives how many connections ended. */
+  readonly onCommand: (command: ProxyCommand) => number;
 }
 
 const METRICS_EVERY_MS = 1000;
@@ -150,6 +152,10 @@ export class Feed {
         this.#token = undefined;
         this.#scheduleRenewal();
         this.#becomeReady();
+        return;
+      case 'command':
+        // A kind of a later version is nothing that this proxy can do.
+        if (message.command.kind === 'cut') this.#send({ kind: 'result', id: message.id, ended: this.#options.onCommand(message.command) });
         return;
       case 'snapshot':
         this.#accepted = true;

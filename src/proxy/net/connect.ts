@@ -3,8 +3,7 @@
 import { connect as connectTcp, type Socket } from 'node:net';
 import { type ConnectionOptions, connect as connectTls, type TLSSocket } from 'node:tls';
 import { codeOf, messageOf } from '../../base/fault.ts';
-import { readPeer } from '../../certs/peer.ts';
-import { printSpiffeId } from '../../mesh/identity.ts';
+import { readPeer, type VerifiedPeer } from '../../certs/peer.ts';
 import type { Refusal } from '../../mesh/refusal.ts';
 import type { Credentials } from '../credentials.ts';
 import type { Destination } from '../upstream/cluster.ts';
@@ -19,6 +18,8 @@ export interface Connected {
   readonly expiresAtMs: number;
   /** Generation of our credentials that it was made with; 0 for plain ones. */
   readonly generation: number;
+  /** Who proved to be at the other end; undefined for plain ones. */
+  readonly peer: VerifiedPeer | undefined;
   /** What both ends agreed to speak (ALPN); undefined when nothing was agreed. */
   readonly protocol: string | undefined;
 }
@@ -40,6 +41,7 @@ function connectPlain(destination: Destination): Promise<ConnectResult> {
     retireAtMs: Number.POSITIVE_INFINITY,
     expiresAtMs: Number.POSITIVE_INFINITY,
     generation: 0,
+    peer: undefined,
     protocol: undefined,
   }));
 }
@@ -68,8 +70,7 @@ function connectMutual(
   return settle(socket, 'secureConnect', destination.connectTimeoutMs, () => {
     const peer = readPeer(socket.getPeerX509Certificate());
     if ('refused' in peer) return { refusal: 'identity_mismatch', why: peer.refused };
-    if (printSpiffeId(peer.id) !== expected)
-      return { refusal: 'identity_mismatch', why: `expected ${expected}, the other end is ${printSpiffeId(peer.id)}` };
+    if (peer.printed !== expected) return { refusal: 'identity_mismatch', why: `expected ${expected}, the other end is ${peer.printed}` };
     const expiresAtMs = Math.min(peer.notAfterMs, own.notAfterMs);
     // The last tenth of what is left, between 0.5 s and 30 s, is kept free for requests that are under way.
     const margin = Math.min(30_000, Math.max(500, (expiresAtMs - now) / 10));
@@ -79,6 +80,7 @@ function connectMutual(
       retireAtMs: expiresAtMs - margin,
       expiresAtMs,
       generation: own.generation,
+      peer,
       protocol: socket.alpnProtocol || undefined,
     };
   });

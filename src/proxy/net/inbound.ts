@@ -2,12 +2,12 @@
 // verified and its SPIFFE id read; then HTTP goes to a connection, TCP is judged once and joined.
 import type { Socket } from 'node:net';
 import { createServer, type Server, type TLSSocket } from 'node:tls';
-import { readPeer } from '../../certs/peer.ts';
+import { readPeer, type VerifiedPeer } from '../../certs/peer.ts';
 import type { Protocol } from '../../mesh/snapshot.ts';
 import type { InboundListener } from '../bootstrap.ts';
 import { callAt, nowMs } from '../clock.ts';
 import { HANDSHAKE_TIMEOUT_MS, MAX_CONNECTIONS } from '../codec/limits.ts';
-import { HttpConnection, type Origin, type VerifiedPeer } from '../connection.ts';
+import { HttpConnection, type Origin } from '../connection.ts';
 import type { Current } from '../credentials.ts';
 import { authorize } from '../permit.ts';
 import type { Runtime } from '../runtime.ts';
@@ -21,9 +21,15 @@ import { detectProtocol } from './detect.ts';
 import { serveH2 } from './h2-serve.ts';
 import type { Listening } from './listen.ts';
 
+export interface Inbound extends Listening {
+  useCredentials(current: Current): void;
+  /** Ends the connections of callers who are meant; gives how many. */
+  cut(isMeant: (peer: VerifiedPeer) => boolean): number;
+}
+
 /** A listener that takes nobody until `useCredentials` was called. */
-export function createInbound(runtime: Runtime, listener: InboundListener): Listening & { useCredentials(current: Current): void } {
-  const connections = new Set<Served>();
+export function createInbound(runtime: Runtime, listener: InboundListener): Inbound {
+  const connections = new Map<Served, VerifiedPeer>();
   const sockets = new Set<TLSSocket>();
   const server: Server = createServer({
     requestCert: true,
@@ -82,7 +88,7 @@ export function createInbound(runtime: Runtime, listener: InboundListener): List
       reset: () => reset(socket),
     };
     const connection = serve(runtime, listener, origin, peer, socket);
-    connections.add(connection);
+    connections.set(connection, peer);
     const cancel = callAt(expiry(runtime, peer), () => connection.expire());
     socket.once('close', () => {
       cancel();
@@ -91,9 +97,14 @@ export function createInbound(runtime: Runtime, listener: InboundListener): List
   });
   return {
     server,
+    cut: (isMeant) => {
+      const meant = [...connections].filter(([, peer]) => isMeant(peer));
+      for (const [connection] of meant) connection.cut();
+      return meant.length;
+    },
     useCredentials: (current) => server.setSecureContext(current.serverOptions),
     drain: () => {
-      for (const connection of connections) connection.drain();
+      for (const connection of connections.keys()) connection.drain();
     },
     destroy: () => {
       for (const socket of sockets) socket.destroy();
@@ -120,6 +131,8 @@ interface Served {
   drain(): void;
   /** A certificate on the connection has ended. */
   expire(): void;
+  /** The control plane wants it gone, with what is under way on it. */
+  cut(): void;
 }
 
 function serve(runtime: Runtime, listener: InboundListener, origin: Origin, peer: VerifiedPeer, socket: TLSSocket): Served {
@@ -132,6 +145,7 @@ function serve(runtime: Runtime, listener: InboundListener, origin: Origin, peer
         recorder.identityExpired += tunnel.size;
         tunnel.close('identity_expired');
       },
+      cut: () => tunnel.close('revoked'),
     };
   }
   if (socket.alpnProtocol === 'h2' && listener.protocol !== 'tcp') {
@@ -142,13 +156,14 @@ function serve(runtime: Runtime, listener: InboundListener, origin: Origin, peer
         recorder.identityExpired += session.size;
         session.close();
       },
+      cut: () => session.close(),
     };
   }
   const raw = (): Served => {
     socket.pause();
     void serveTcp(runtime, listener, peer, socketChannel(socket, origin.reset, undefined, expiry(runtime, peer)));
     // The join of the two ends it.
-    return { drain: () => undefined, expire: () => undefined };
+    return { drain: () => undefined, expire: () => undefined, cut: () => undefined };
   };
   const http = (): Served => {
     const connection = new HttpConnection(runtime, origin, socket);
@@ -158,6 +173,7 @@ function serve(runtime: Runtime, listener: InboundListener, origin: Origin, peer
         if (!connection.isIdle) recorder.identityExpired++;
         connection.close();
       },
+      cut: () => connection.close(),
     };
   };
   if (listener.protocol === 'tcp') return raw();
@@ -171,6 +187,10 @@ function serve(runtime: Runtime, listener: InboundListener, origin: Origin, peer
     expire: () => {
       if (served === undefined) socket.destroy();
       else served.expire();
+    },
+    cut: () => {
+      if (served === undefined) socket.destroy();
+      else served.cut();
     },
   };
 }

@@ -1,5 +1,6 @@
 // Connections by destination: to another proxy one tunnel that carries every stream; HTTP/2 where the other end speaks it;
 // else idle HTTP/1.1 connections, one request each.
+import type { VerifiedPeer } from '../../certs/peer.ts';
 import type { Refusal } from '../../mesh/refusal.ts';
 import { APP_POOL_IDLE_MS, MAX_IDLE_PER_ENDPOINT, POOL_IDLE_MS } from '../codec/limits.ts';
 import type { Credentials } from '../credentials.ts';
@@ -26,6 +27,9 @@ export class Pool {
   /** Every one of them that is open, those included that take no new requests. */
   readonly #open = new Set<Tunnel | H2Connection>();
 
+  /** HTTP/1.1 connections to other proxies, idle and busy. */
+  readonly #plain = new Set<H1Connection>();
+
   /** `onExpired` is told how many streams ended because a certificate on their connection did. */
   constructor(credentials: Credentials, onExpired: (streams: number) => void) {
     this.#credentials = credentials;
@@ -41,10 +45,15 @@ export class Pool {
   async connect(destination: Destination, major: 1 | 2): Promise<UpstreamConnection | Failure> {
     const result = await this.#connected(destination, major === 2 ? ['h2', 'http/1.1'] : ['http/1.1']);
     if ('refusal' in result || 'open' in result) return result;
-    return new H1Connection(result, {
+    const made = new H1Connection(result, {
       onReleased: (connection, reusable) => this.#release(destination, connection, reusable),
       onIdleClosed: (connection) => this.#forget(destination.key, connection),
     });
+    if (result.peer !== undefined) {
+      this.#plain.add(made);
+      result.socket.once('close', () => this.#plain.delete(made));
+    }
+    return made;
   }
 
   /** A raw TCP connection: a stream of the tunnel, or a connection of its own. */
@@ -72,6 +81,13 @@ export class Pool {
       this.#shared.delete(key);
       shared.retire();
     }
+  }
+
+  /** Ends the connections to peers who are meant, with what is under way on them; gives how many. */
+  cut(isMeant: (peer: VerifiedPeer) => boolean): number {
+    const all = [...this.#open, ...this.#plain].filter(({ connected: { peer } }) => peer !== undefined && isMeant(peer));
+    for (const connection of all) connection.close();
+    return all.length;
   }
 
   closeAll(): void {
