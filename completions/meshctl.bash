@@ -26,6 +26,7 @@ _meshctl() {
     'policy show -o'|'policy show --output') COMPREPLY=($(compgen -W 'yaml json' -- "$cur")); return ;;
     'policy history -o'|'policy history --output') COMPREPLY=($(compgen -W 'table json' -- "$cur")); return ;;
     'proxy status -o'|'proxy status --output') COMPREPLY=($(compgen -W 'table json' -- "$cur")); return ;;
+    'proxy config -o'|'proxy config --output') COMPREPLY=($(compgen -W 'table json' -- "$cur")); return ;;
     'proxy run -o'|'proxy run --output') COMPREPLY=($(compgen -W 'table json' -- "$cur")); return ;;
     'version -o'|'version --output') COMPREPLY=($(compgen -W 'table json' -- "$cur")); return ;;
   esac
@@ -33,7 +34,7 @@ _meshctl() {
     '') COMPREPLY=($(compgen -W 'demo init up down status logs top stat trace certs policy proxy completion version --help --version' -- "$cur")); return ;;
     'certs') COMPREPLY=($(compgen -W 'issue inspect list' -- "$cur")); return ;;
     'policy') COMPREPLY=($(compgen -W 'lint apply show history' -- "$cur")); return ;;
-    'proxy') COMPREPLY=($(compgen -W 'status run' -- "$cur")); return ;;
+    'proxy') COMPREPLY=($(compgen -W 'status config run' -- "$cur")); return ;;
     'completion') COMPREPLY=($(compgen -W 'bash zsh fish powershell' -- "$cur")); return ;;
   esac
   case "$command" in
@@ -54,6 +55,7 @@ _meshctl() {
     'policy show') flags='--state -o --output --help --debug --no-color' ;;
     'policy history') flags='--state -o --output --help --debug --no-color' ;;
     'proxy status') flags='--state -o --output --help --debug --no-color' ;;
+    'proxy config') flags='--state -o --output --help --debug --no-color' ;;
     'proxy run') flags='-f --file --dry-run -o --output --help --debug --no-color' ;;
     'completion') flags='--help --debug --no-color' ;;
     'version') flags='-o --output --help --debug --no-color' ;;

@@ -24,7 +24,7 @@ export const run: Run = async (context, input) => {
   if (format === 'json') context.print(document('ProxyStart', { ...started }));
   else
     context.print(
-      `${name} is fine: ${started.spiffeId}, ${started.inbound.length + started.outbound.length + started.plain.length} listeners\n`,
+      `${name} is fine: ${started.spiffeId}, ${printCount(started.inbound.length + started.outbound.length + started.plain.length)}\n`,
     );
   return 0;
 };
@@ -96,4 +96,8 @@ function identityOf(context: Context, certFile: string): SpiffeId {
 function refuse(context: Context, name: string, findings: Parameters<typeof renderFindings>[0]): Fault {
   context.note(`${renderFindings(findings)}\n`);
   return new Fault('PROXY_FILE', 'config', `${name} has ${findings.length === 1 ? 'an error' : `${findings.length} errors`}`);
+}
+
+function printCount(listeners: number): string {
+  return `${listeners} listener${listeners === 1 ? '' : 's'}`;
 }
