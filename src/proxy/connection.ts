@@ -3,6 +3,7 @@
 //
 // Limits: a request head must be whole within HEAD_TIMEOUT_MS, an idle connection is closed after IDLE_TIMEOUT_MS.
 // While an answer is under way the next pipelined request waits in the parser.
+
 import type { Socket } from 'node:net';
 import type { VerifiedPeer } from '../certs/peer.ts';
 import { askedUpgrade, type Fields, hasToken } from './codec/fields.ts';
@@ -12,6 +13,7 @@ import type { HeadError, RequestHead, ResponseHead } from './codec/h1/head.ts';
 import { RequestParser } from './codec/h1/parser.ts';
 import { HEAD_TIMEOUT_MS, IDLE_TIMEOUT_MS, LINGER_MS, MAX_PIPELINED_BYTES } from './codec/limits.ts';
 import { type Downstream, Exchange } from './exchange.ts';
+import { countRead } from './memory.ts';
 import { type Channel, socketChannel } from './net/channel.ts';
 import { Gather } from './net/gather.ts';
 import { type ServedH2, serveH2 } from './net/h2-serve.ts';
@@ -154,6 +156,7 @@ export class HttpConnection implements Downstream {
   #minor: 0 | 1 = 1;
 
   #onData(bytes: Buffer): void {
+    countRead(bytes.length);
     if (this.#fresh) {
       this.#fresh = false;
       if (bytes[0] === 0x50 && isPreface(bytes)) return this.#becomeH2(bytes);

@@ -1,5 +1,7 @@
 // A two-way stream of bytes, whatever carries it: a socket, or a stream of a tunnel. Half-close is kept, back-pressure too.
+
 import type { Socket } from 'node:net';
+import { countRead } from '../memory.ts';
 
 export interface ChannelEvents {
   onData(bytes: Buffer): void;
@@ -30,7 +32,10 @@ export function socketChannel(socket: Socket, reset: () => void, first: Buffer |
   return {
     expiresAtMs,
     start(events) {
-      socket.on('data', (bytes: Buffer) => events.onData(bytes));
+      socket.on('data', (bytes: Buffer) => {
+        countRead(bytes.length);
+        events.onData(bytes);
+      });
       socket.on('drain', () => events.onDrain());
       socket.on('end', () => events.onEnd());
       socket.on('error', () => events.onClosed(true));

@@ -1,8 +1,10 @@
 // What goes to one plain socket in one turn of the event loop, as one write: a head with its body, a chunk with its size.
 import type { Socket } from 'node:net';
 
-/** From here on a write is worth its own system call, and copying is not. */
-const ENOUGH_BYTES = 16 * 1024;
+/** From here on a write is worth its own system call. */
+const ENOUGH_BYTES = 64 * 1024;
+/** More than this is not copied into one piece; it goes out when the turn of the event loop ends, with what else has come by then. */
+const LARGE_BYTES = 8 * 1024;
 
 export class Gather {
   readonly #socket: Socket;
@@ -35,7 +37,7 @@ export class Gather {
     this.#size = 0;
     const first = parts[0] as string | Buffer;
     if (parts.length === 1) return typeof first === 'string' ? this.#socket.write(first, 'latin1') : this.#socket.write(first);
-    if (size > ENOUGH_BYTES * 2) return this.#writeEach(parts);
+    if (size > LARGE_BYTES) return this.#writeEach(parts);
     const whole = Buffer.allocUnsafe(size);
     let at = 0;
     for (const part of parts) {
@@ -53,7 +55,8 @@ export class Gather {
     if (this.#size >= ENOUGH_BYTES) return this.flush();
     if (!this.#scheduled) {
       this.#scheduled = true;
-      process.nextTick(this.flush);
+      if (this.#size > LARGE_BYTES) setImmediate(this.flush);
+      else process.nextTick(this.flush);
     }
     return !this.#socket.writableNeedDrain;
   }

@@ -6,11 +6,13 @@
 // A stream that nobody reads holds at most its window and stops its own sender only. While the connection takes no more,
 // streams wait in a ring and are served one frame each.
 // INVARIANT: after a stream was closed nothing is said to its handler.
+
 import type { Socket } from 'node:net';
 import type { Fields } from '../codec/fields.ts';
 import type { Framing } from '../codec/h1/framing.ts';
 import type { ResponseHead } from '../codec/h1/head.ts';
 import { MAX_TUNNEL_STREAMS, PING_EVERY_MS } from '../codec/limits.ts';
+import { countRead } from '../memory.ts';
 import {
   CONNECTION_WINDOW,
   decodeHead,
@@ -93,6 +95,7 @@ export class TunnelSession {
       onData: (stream, bytes, end) => this.#onData(stream, bytes, end),
     });
     socket.on('data', (bytes: Buffer) => {
+      countRead(bytes.length);
       this.#heard = true;
       if (!this.#closed && !this.#reader.push(bytes)) this.close();
     });

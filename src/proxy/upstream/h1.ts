@@ -1,10 +1,12 @@
 // One HTTP/1.1 connection to an upstream: carries one exchange at a time, and goes back to the pool when it can be used again.
+
 import type { Socket } from 'node:net';
 import { type Fields, hasToken } from '../codec/fields.ts';
 import { chunkHead, encodeRequestHead, lastChunk } from '../codec/h1/encode.ts';
 import type { Framing } from '../codec/h1/framing.ts';
 import type { HeadError, ResponseHead } from '../codec/h1/head.ts';
 import { ResponseParser } from '../codec/h1/parser.ts';
+import { countRead } from '../memory.ts';
 import { type Channel, socketChannel } from '../net/channel.ts';
 import type { Connected } from '../net/connect.ts';
 import { Gather } from '../net/gather.ts';
@@ -39,6 +41,7 @@ export class H1Connection implements UpstreamConnection {
       onError: (error: HeadError) => this.#fail('upstream_invalid', error.why),
     });
     this.#socket.on('data', (bytes: Buffer) => {
+      countRead(bytes.length);
       // Bytes that no request asked for: the connection cannot be trusted with the next one.
       if (this.#stream === undefined) this.close();
       else this.#parser.push(bytes);
