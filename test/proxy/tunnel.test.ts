@@ -86,7 +86,11 @@ for (const [title, bytes] of [
 test('what is sent is read as it was meant', async () => {
   const server = createServer();
   const [socket, peer] = await pair(server);
-  const outbox = new Outbox(socket, () => undefined);
+  const outbox = new Outbox(
+    socket,
+    () => undefined,
+    () => false,
+  );
   const long = Buffer.alloc(MAX_DATA_BYTES, 'x');
   outbox.text(FRAME.open, 1, 'tcp');
   outbox.bytes(FRAME.data, 1, long);

@@ -20,11 +20,13 @@ export class Outbox {
   #scheduled = false;
   #gathered = 0;
   readonly #onFlushed: () => void;
+  readonly #isQuiet: () => boolean;
 
-  /** `onFlushed` runs after each write: there is room for more. */
-  constructor(socket: Socket, onFlushed: () => void) {
+  /** `onFlushed` runs after each write: there is room for more. While it is quiet there is nothing to wait for: frames go out at once. */
+  constructor(socket: Socket, onFlushed: () => void, isQuiet: () => boolean) {
     this.#socket = socket;
     this.#onFlushed = onFlushed;
+    this.#isQuiet = isQuiet;
   }
 
   /** Bytes that wait for the end of the turn, or for the socket. */
@@ -92,7 +94,8 @@ export class Outbox {
     this.#gathered += bytes;
     if (!this.#scheduled) {
       this.#scheduled = true;
-      setImmediate(this.flush);
+      if (this.#isQuiet()) process.nextTick(this.flush);
+      else setImmediate(this.flush);
     }
     const slab = this.#slab;
     if (slab !== undefined && slab.length - this.#at >= bytes) return slab;

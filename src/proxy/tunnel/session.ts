@@ -55,6 +55,8 @@ export interface SessionEvents {
 
 /** More than this waiting in the socket, and streams wait for their turn. */
 const CLOGGED_BYTES = 128 * 1024;
+/** With so few streams, batching would only delay. */
+const QUIET_STREAMS = 2;
 const MAX_STREAM_ID = 2 ** 31;
 /** Frames of one interval that ask for work and carry nothing. */
 const MAX_PINGS = 100;
@@ -88,7 +90,11 @@ export class TunnelSession {
     this.#socket = socket;
     this.#isClient = side === 'client';
     this.#events = events;
-    this.outbox = new Outbox(socket, () => this.#pump());
+    this.outbox = new Outbox(
+      socket,
+      () => this.#pump(),
+      () => this.#streams.size <= QUIET_STREAMS,
+    );
     this.#reader = new FrameReader({
       onFrame: (type, end, stream, payload) => this.#onFrame(type, end, stream, payload),
       onDataLength: (stream, length) => this.#onDataLength(stream, length),
