@@ -344,7 +344,8 @@ export class Exchange implements UpstreamEvents, Deadline {
     if (this.#finished) return;
     if (GATEWAY_ERROR.has(head.status) && this.#cluster !== undefined) {
       const refusal = fieldOf(head.fields, REFUSAL_HEADER);
-      if (this.#mayRetry(refusal !== undefined && UNSEEN.has(refusal))) {
+      const unseen = refusal !== undefined && UNSEEN.has(refusal);
+      if ((refusal === undefined || refusal === 'upstream_reset' || unseen) && this.#mayRetry(unseen)) {
         this.#stream?.abort();
         this.#avoid();
         this.#endAttempt(refusal !== undefined && isRefusal(refusal) ? refusal : undefined, head.status);

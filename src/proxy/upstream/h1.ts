@@ -126,6 +126,7 @@ class H1Stream implements UpstreamStream {
   readonly #upgrade: string | undefined;
   #sent: boolean;
   #received = false;
+  #interim = false;
   #keepAlive = true;
   #done = false;
 
@@ -178,7 +179,9 @@ class H1Stream implements UpstreamStream {
   fail(refusal: 'upstream_reset' | 'upstream_invalid', why: string): void {
     if (this.#done) return;
     this.#done = true;
-    this.events.onFault(refusal, why, false);
+    // An interim answer and nothing after it is no answer.
+    if (this.#interim) this.events.onFault('upstream_invalid', 'the connection was closed after an interim answer', false);
+    else this.events.onFault(refusal, why, false);
   }
 
   receiveHead(head: ResponseHead, framing: Framing): void {
@@ -195,6 +198,7 @@ class H1Stream implements UpstreamStream {
       return;
     }
     if (head.status < 200) {
+      this.#interim = true;
       this.events.onInterim(head);
       return;
     }
