@@ -30,12 +30,13 @@ export function standaloneSnapshot(
     spiffeId,
     service: self.service ?? spiffeId,
     upstreams: Object.entries(proxy.services).map(
-      ([service, { identity, protocol, endpoints, traffic }]): Upstream => ({
+      ([service, { identity, protocol, endpoints, addresses, traffic }]): Upstream => ({
         service,
         portName: protocol === 'tcp' ? 'tcp' : 'http',
         protocol,
         spiffeId: identity,
         endpoints: endpoints.map(({ host, port }, i) => ({ instance: `${service}-${i}`, host, port })),
+        addresses: addresses.map(({ host, port }) => `${host}:${port}`),
         ...trafficOf(traffic),
       }),
     ),

@@ -37,7 +37,7 @@ const proxyDocument = z.strictObject({
     .array(
       z.strictObject({
         name: name.optional(),
-        direction: z.enum(['inbound', 'outbound', 'ingress', 'forward']),
+        direction: z.enum(['inbound', 'outbound', 'ingress', 'forward', 'capture']),
         address,
         protocol,
         /** Outbound: the service of this file that it leads to. */
@@ -54,6 +54,8 @@ const proxyDocument = z.strictObject({
         identity: z.string().refine((id) => parseSpiffeId(id) !== undefined, 'a SPIFFE id such as `spiffe://shop.local/ns/default/sa/web`'),
         protocol,
         endpoints: z.array(address).default([]),
+        /** Where callers believe the service to be: what a captured connection was meant for. */
+        addresses: z.array(address).default([]),
         traffic: trafficSpec.optional(),
       }),
     )
@@ -70,7 +72,7 @@ export interface Address {
 
 export interface ProxyListener {
   readonly name: string;
-  readonly direction: 'inbound' | 'outbound' | 'ingress' | 'forward';
+  readonly direction: 'inbound' | 'outbound' | 'ingress' | 'forward' | 'capture';
   readonly address: Address;
   readonly protocol: Protocol;
   readonly service: string | undefined;
@@ -81,6 +83,7 @@ export interface ProxyService {
   readonly identity: string;
   readonly protocol: Protocol;
   readonly endpoints: readonly Address[];
+  readonly addresses: readonly Address[];
   readonly traffic: TrafficText | undefined;
 }
 

@@ -22,6 +22,8 @@ export interface Upstream {
   /** The only identity that a caller accepts there. */
   readonly spiffeId: string;
   readonly endpoints: readonly Endpoint[];
+  /** `host:port` that callers use for the service, besides its endpoints: what a captured connection was meant for. */
+  readonly addresses?: readonly string[];
   readonly traffic: Traffic;
   readonly trafficRoutes: readonly TrafficRoute[];
 }

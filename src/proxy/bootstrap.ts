@@ -24,9 +24,9 @@ export interface OutboundListener {
   readonly port: number;
 }
 
-/** `forward`: the listener behind HTTP_PROXY. */
+/** `forward`: the listener behind HTTP_PROXY. `capture`: for connections that the kernel redirects here. */
 export interface PlainListener {
-  readonly kind: 'forward' | 'ingress';
+  readonly kind: 'forward' | 'ingress' | 'capture';
   readonly host?: string;
   readonly port: number;
 }
@@ -74,6 +74,7 @@ export type ProxyReport =
       readonly outbound: Record<string, number>;
       readonly forward: number | undefined;
       readonly ingress: number | undefined;
+      readonly capture: number | undefined;
     }
   /** It has a certificate and a snapshot. */
   | { readonly kind: 'ready' }

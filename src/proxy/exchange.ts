@@ -513,7 +513,8 @@ export class Exchange implements UpstreamEvents, Deadline {
     const tracing = this.#tracing as Tracing;
     const { listener, peer } = this.#origin;
     const inbound = listener.kind === 'inbound';
-    const authority = listener.kind === 'outbound' ? listener.service : (this.#route?.authority ?? '');
+    const renamed = listener.kind === 'outbound' && listener.keepHost === undefined;
+    const authority = renamed ? listener.service : (this.#route?.authority ?? '');
     const fields = forwardedFields(this.#head.fields, authority === '' ? this.#runtime.service : authority, tracing.continued);
     if (inbound && peer !== undefined) fields.push('x-forwarded-client-cert', `URI=${peer.printed}`);
     fields.push('x-request-id', tracing.requestId);

@@ -88,12 +88,13 @@ async function alone(file: string): Promise<void> {
   process.on('SIGHUP', () => running?.reload());
 }
 
-function describe({ inbound, outbound, forward, ingress }: Extract<ProxyReport, { kind: 'listening' }>): string {
+function describe({ inbound, outbound, forward, ingress, capture }: Extract<ProxyReport, { kind: 'listening' }>): string {
   return [
     ...Object.entries(inbound).map(([name, port]) => `inbound ${name} ${port}`),
     ...Object.entries(outbound).map(([name, port]) => `outbound ${name} ${port}`),
     ...(forward === undefined ? [] : [`forward ${forward}`]),
     ...(ingress === undefined ? [] : [`ingress ${ingress}`]),
+    ...(capture === undefined ? [] : [`capture ${capture}`]),
   ].join(', ');
 }
 

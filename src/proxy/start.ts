@@ -2,14 +2,14 @@
 
 import type { VerifiedPeer } from '../certs/peer.ts';
 import type { ProxyCommand } from '../mesh/messages.ts';
-import type { Bootstrap, OutboundListener, ProxyReport, Standalone } from './bootstrap.ts';
+import type { Bootstrap, OutboundListener, PlainListener, ProxyReport, Standalone } from './bootstrap.ts';
 import { Credentials } from './credentials.ts';
 import { Deadlines } from './deadlines.ts';
 import { FileFeed } from './feed/file.ts';
 import { Feed } from './feed/stream.ts';
 import { Joins } from './joins.ts';
 import { createInbound, type Inbound } from './net/inbound.ts';
-import { bind, createDetectListener, createHttpListener, createTcpListener, type Listening } from './net/listen.ts';
+import { bind, createCaptureListener, createDetectListener, createHttpListener, createTcpListener, type Listening } from './net/listen.ts';
 import { RateLimits } from './rate-limit.ts';
 import { Recorder } from './record.ts';
 import { RequestMemory } from './request-memory.ts';
@@ -79,13 +79,13 @@ export async function startProxy(
     listeners.push(listener);
     ports.outbound[spec.service] = await bind(listener.server, spec, `${instance} to ${spec.service}`);
   }
-  const plain: { forward?: number; ingress?: number } = {};
+  const plain: { forward?: number; ingress?: number; capture?: number } = {};
   for (const spec of bootstrap.plain) {
-    const listener = createHttpListener(runtime, spec.kind === 'forward' ? { kind: 'forward' } : { kind: 'ingress', port: spec.port });
+    const listener = createPlain(runtime, spec);
     listeners.push(listener);
-    plain[spec.kind] = await bind(listener.server, spec, spec.kind === 'forward' ? `forward proxy of ${instance}` : 'ingress');
+    plain[spec.kind] = await bind(listener.server, spec, spec.kind === 'ingress' ? 'ingress' : `${spec.kind} proxy of ${instance}`);
   }
-  report({ kind: 'listening', ...ports, forward: plain.forward, ingress: plain.ingress });
+  report({ kind: 'listening', ...ports, forward: plain.forward, ingress: plain.ingress, capture: plain.capture });
   const onCommand = (command: ProxyCommand): number => {
     const isMeant = ({ printed, serial }: VerifiedPeer): boolean => printed === command.identity || serial === command.serial;
     const callers = [...inbound.values()].reduce((sum, listener) => sum + listener.cut(isMeant), 0);
@@ -125,6 +125,11 @@ export async function startProxy(
       pool.closeAll();
     },
   };
+}
+
+function createPlain(runtime: Runtime, { kind, port }: PlainListener): Listening {
+  if (kind === 'capture') return createCaptureListener(runtime);
+  return createHttpListener(runtime, kind === 'forward' ? { kind } : { kind, port });
 }
 
 function createOutbound(runtime: Runtime, { service, protocol }: OutboundListener): Listening {

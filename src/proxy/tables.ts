@@ -14,6 +14,8 @@ export interface Tables {
   readonly own: Upstream | undefined;
   /** By service name: its first port; by `service:port` each port. */
   readonly upstreams: ReadonlyMap<string, Upstream>;
+  /** By `host:port`: what a captured connection was meant for. */
+  readonly byAddress: ReadonlyMap<string, Upstream>;
   /** Longest path first. */
   readonly routes: readonly { readonly path: string; readonly service: string }[];
   readonly tracing: TracingRules;
@@ -27,12 +29,18 @@ export function buildTables(snapshot: ProxySnapshot): Tables {
     if (!upstreams.has(upstream.service)) upstreams.set(upstream.service, upstream);
     upstreams.set(`${upstream.service}:${upstream.portName}`, upstream);
   }
+  const byAddress = new Map<string, Upstream>();
+  for (const upstream of snapshot.upstreams) {
+    for (const { host, port } of upstream.endpoints) byAddress.set(`${host}:${port}`, upstream);
+    for (const address of upstream.addresses ?? []) byAddress.set(address, upstream);
+  }
   return {
     version: snapshot.version,
     self,
     policy: snapshot.policy,
     own: upstreams.get(snapshot.service),
     upstreams,
+    byAddress,
     routes: [...snapshot.ingressRoutes].sort((a, b) => b.path.length - a.path.length),
     tracing: snapshot.tracing,
   };

@@ -74,7 +74,7 @@ function listenersOf(proxy: ProxyFile): Pick<Standalone, 'inbound' | 'outbound' 
       ...address,
     })),
     plain: proxy.listeners.flatMap(({ direction, address }) =>
-      direction === 'ingress' || direction === 'forward' ? [{ kind: direction, ...address }] : [],
+      direction === 'ingress' || direction === 'forward' || direction === 'capture' ? [{ kind: direction, ...address }] : [],
     ),
   };
 }

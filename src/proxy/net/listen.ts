@@ -1,6 +1,7 @@
 // Plain listeners on loopback: for the own application (one per service that it calls, and the forward proxy) and for the ingress.
 import { createServer, type Server, type Socket } from 'node:net';
 import { codeOf, Fault, messageOf } from '../../base/fault.ts';
+import type { Upstream } from '../../mesh/snapshot.ts';
 import { MAX_CONNECTIONS } from '../codec/limits.ts';
 import { HttpConnection } from '../connection.ts';
 import type { Listener } from '../route/match.ts';
@@ -8,6 +9,7 @@ import type { Runtime } from '../runtime.ts';
 import { socketChannel } from './channel.ts';
 import { detectProtocol } from './detect.ts';
 import { openTcp } from './open-tcp.ts';
+import { originalDestination } from './original-destination.ts';
 
 export interface Listening {
   readonly server: Server;
@@ -33,16 +35,39 @@ export function createDetectListener(runtime: Runtime, service: string): Listeni
   );
 }
 
+/**
+ * For connections that the kernel redirects here, whatever address they were meant for: that of a service of the mesh leads there;
+ * HTTP to any other goes by its Host as through HTTP_PROXY; everything else is reset.
+ */
+export function createCaptureListener(runtime: Runtime): Listening {
+  return createListener(runtime, { kind: 'forward' }, (socket, serveHttp) => {
+    const meant = originalDestination(socket);
+    const upstream = meant === undefined ? undefined : runtime.tables?.byAddress.get(`${meant.host}:${meant.port}`);
+    const listener: Listener =
+      upstream === undefined ? { kind: 'forward' } : { kind: 'outbound', service: serviceKey(upstream), keepHost: true };
+    if (upstream?.protocol === 'tcp') return serveTcp(runtime, serviceKey(upstream), socket);
+    if (upstream !== undefined && upstream.protocol !== 'detect') return serveHttp(socket, listener);
+    detectProtocol(socket, (protocol) => {
+      if (protocol === 'http') serveHttp(socket, listener);
+      else serveTcp(runtime, upstream === undefined ? `${meant?.host}:${meant?.port}` : serviceKey(upstream), socket);
+    });
+  });
+}
+
+function serviceKey({ service, portName }: Upstream): string {
+  return `${service}:${portName}`;
+}
+
 function createListener(
   runtime: Runtime,
   listener: Listener,
-  serve: (socket: Socket, serveHttp: (socket: Socket) => void) => void,
+  serve: (socket: Socket, serveHttp: (socket: Socket, listener?: Listener) => void) => void,
   pauseOnConnect = false,
 ): Listening {
   const sockets = new Set<Socket>();
   const connections = new Set<HttpConnection>();
-  const serveHttp = (socket: Socket): void => {
-    const origin = { listener, peer: undefined, reset: () => void socket.resetAndDestroy() };
+  const serveHttp = (socket: Socket, as = listener): void => {
+    const origin = { listener: as, peer: undefined, reset: () => void socket.resetAndDestroy() };
     const connection = new HttpConnection(runtime, origin, socket);
     connections.add(connection);
     socket.once('close', () => connections.delete(connection));

@@ -8,7 +8,8 @@ import type { Tables } from '../tables.ts';
 /** What a connection came in on. */
 export type Listener =
   | { readonly kind: 'inbound'; readonly portName: string; readonly protocol: Protocol; readonly appHost: string; readonly appPort: number }
-  | { readonly kind: 'outbound'; readonly service: string }
+  /** `keepHost`: the service sees the caller's Host; else its own name. */
+  | { readonly kind: 'outbound'; readonly service: string; readonly keepHost?: true }
   | { readonly kind: 'forward' }
   | { readonly kind: 'ingress'; readonly port: number };
 
