@@ -39,6 +39,7 @@ complete -c meshctl -n '__fish_seen_subcommand_from init' -l debug -d 'show wher
 complete -c meshctl -n '__fish_seen_subcommand_from init' -l no-color -d 'no colours'
 complete -c meshctl -n '__fish_seen_subcommand_from up' -s f -l file -r -d 'mesh file (default: the nearest mesh.yaml upwards)'
 complete -c meshctl -n '__fish_seen_subcommand_from up' -s d -l detach -d 'run in the background'
+complete -c meshctl -n '__fish_seen_subcommand_from up' -l isolate -d 'a network and users of its own for every instance (Linux, root)'
 complete -c meshctl -n '__fish_seen_subcommand_from up' -l reset-policy -d 'take the mesh file\'s policy again, instead of the one that `policy apply` set'
 complete -c meshctl -n '__fish_seen_subcommand_from up' -l timeout -r -d 'how long -d waits until everything is ready (default: 30s)'
 complete -c meshctl -n '__fish_seen_subcommand_from up' -l state -r -d 'state directory of the mesh (default: MESHCTL_STATE, the nearest .meshctl, or the one mesh that runs)'

@@ -67,6 +67,7 @@ export const CATALOGUE: readonly CommandSpec[] = [
     options: [
       { flags: '-f, --file <file>', description: 'mesh file (default: the nearest mesh.yaml upwards)' },
       { flags: '-d, --detach', description: 'run in the background' },
+      { flags: '--isolate', description: 'a network and users of its own for every instance (Linux, root)' },
       { flags: '--reset-policy', description: "take the mesh file's policy again, instead of the one that `policy apply` set" },
       { flags: '--timeout <time>', description: 'how long -d waits until everything is ready (default: 30s)' },
       STATE,

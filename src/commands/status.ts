@@ -5,7 +5,10 @@ import type { Run } from './context.ts';
 import { document } from './document.ts';
 import { outputOption, withMesh } from './input.ts';
 
-/** What embedded mode does not promise; said by `up` and `status`. */
+/** What `--isolate` adds to embedded mode. */
+export const ISOLATED = 'isolated: each instance has a network and users of its own, and reaches others only through its proxy';
+
+/** What embedded mode does not promise without it; said by `up` and `status`. */
 export const NOT_ISOLATED =
   'not isolated: policy holds for traffic through the proxies; processes of the same user can still reach each other directly';
 
@@ -14,7 +17,7 @@ export const run: Run = async (context, input) => {
   const status = await withMesh(context, input, (mesh) => mesh.request('status', null));
   const ready = status.instances.every((instance) => instance.state === 'ready' && instance.proxyConnected);
   if (format === 'json') {
-    context.print(document('Status', { ...status, ready, isolated: false }));
+    context.print(document('Status', { ...status, ready }));
     return ready ? 0 : 1;
   }
   const rows = status.instances.map((instance) => [
@@ -60,7 +63,7 @@ export const run: Run = async (context, input) => {
   context.print(
     paint(
       'dim',
-      `mesh ${status.name}, trust domain ${status.trustDomain}, pid ${status.supervisorPid}${status.ingressUrl === null ? '' : `, ingress ${status.ingressUrl}`}; ${policy}\n${NOT_ISOLATED}\n`,
+      `mesh ${status.name}, trust domain ${status.trustDomain}, pid ${status.supervisorPid}${status.ingressUrl === null ? '' : `, ingress ${status.ingressUrl}`}; ${policy}\n${status.isolated ? ISOLATED : NOT_ISOLATED}\n`,
     ),
   );
   return ready ? 0 : 1;

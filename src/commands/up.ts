@@ -11,7 +11,7 @@ import { announce, detach, isDetachedChild, printDetached } from './detach.ts';
 import { document } from './document.ts';
 import { durationOption, flag, outputOption, stateOption, textOption } from './input.ts';
 import { type LoadedMesh, loadMesh } from './mesh-file.ts';
-import { NOT_ISOLATED } from './status.ts';
+import { ISOLATED, NOT_ISOLATED } from './status.ts';
 
 const DEFAULT_TIMEOUT_MS = 30_000;
 const APPLY_TIMEOUT_MS = 60_000;
@@ -23,9 +23,10 @@ export const run: Run = async (context, input) => {
   const explicit = stateOption(input) ?? (context.env['MESHCTL_STATE'] || undefined);
   const state = stateDirAt(explicit === undefined ? join(dirname(mesh.path), STATE_NAME) : resolve(context.cwd, explicit));
   const resetPolicy = flag(input, 'resetPolicy');
+  const isolate = flag(input, 'isolate');
   const background = isDetachedChild(context.env);
   const owner = readSupervisor(state);
-  if (owner !== undefined && isAlive(owner.process)) return applyAgain(context, state, mesh, resetPolicy, format);
+  if (owner !== undefined && isAlive(owner.process)) return applyAgain(context, state, mesh, resetPolicy, isolate, format);
   if (flag(input, 'detach') && !background) {
     const words = [
       'up',
@@ -37,6 +38,7 @@ export const run: Run = async (context, input) => {
       '--timeout',
       `${timeoutMs}ms`,
       ...(resetPolicy ? ['--reset-policy'] : []),
+      ...(isolate ? ['--isolate'] : []),
     ];
     printDetached(context, format, 'Up', await detach(context, words));
     return 0;
@@ -50,12 +52,13 @@ export const run: Run = async (context, input) => {
       spec: mesh.spec,
       demo: false,
       resetPolicy,
+      isolate,
       say: (line) => context.note(`${line}\n`),
     });
     const interrupted = await Promise.race([supervisor.whenReady(timeoutMs).then(() => undefined), stop]);
     if (background)
       announce({ ready: { ingressUrl: supervisor.ingressUrl ?? null, stateDir: state.root, pid: process.pid, dashboardUrl: null } });
-    else if (interrupted === undefined) greet(context, supervisor, state, mesh);
+    else if (interrupted === undefined) greet(context, supervisor, state, mesh, isolate);
   } catch (error) {
     const fault = Fault.from(error);
     // In the foreground services that are not ready yet may still become so: the user sees them and decides.
@@ -72,10 +75,10 @@ export const run: Run = async (context, input) => {
   return 0;
 };
 
-function greet(context: Context, supervisor: Supervisor, state: StateDir, { spec }: LoadedMesh): void {
+function greet(context: Context, supervisor: Supervisor, state: StateDir, { spec }: LoadedMesh, isolate: boolean): void {
   const instances = Object.values(spec.services).reduce((sum, service) => sum + service.instances, 0);
   context.note(
-    `mesh ${spec.name}: ${instances} instances of ${Object.keys(spec.services).length} services are ready${supervisor.ingressUrl === undefined ? '' : `, ingress ${supervisor.ingressUrl}`}\nstate ${state.root}\n${NOT_ISOLATED}\nCtrl-C stops it; \`meshctl top\`, \`meshctl status\` and \`meshctl logs\` work from another terminal\n`,
+    `mesh ${spec.name}: ${instances} instances of ${Object.keys(spec.services).length} services are ready${supervisor.ingressUrl === undefined ? '' : `, ingress ${supervisor.ingressUrl}`}\nstate ${state.root}\n${isolate ? ISOLATED : NOT_ISOLATED}\nCtrl-C stops it; \`meshctl top\`, \`meshctl status\` and \`meshctl logs\` work from another terminal\n`,
   );
 }
 
@@ -84,10 +87,15 @@ async function applyAgain(
   state: StateDir,
   mesh: LoadedMesh,
   resetPolicy: boolean,
+  isolate: boolean,
   format: 'table' | 'json',
 ): Promise<number> {
   const client = await connectLocal(state.root, context.cwd, (text) => context.note(`${text}\n`));
   try {
+    if (isolate && !(await client.request('status', null)).isolated)
+      throw new Fault('STATE_LOCKED', 'conflict', 'this mesh runs without isolation, and a running one is not moved', {
+        hint: '`meshctl down`, then `up --isolate`',
+      });
     const applied = (await client.ask('supervisor.apply', { spec: mesh.spec, meshFile: mesh.path, resetPolicy }, APPLY_TIMEOUT_MS)) as {
       changes: string[];
       ingressUrl: string | undefined;

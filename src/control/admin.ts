@@ -20,6 +20,7 @@ export interface AdminMethods {
       spec: MeshSpec;
       meshFile: string;
       ingressUrl?: string;
+      isolated?: boolean;
       supervisorPid: number;
       startedAtMs: number;
       policyFiles: PolicyText[];
@@ -53,6 +54,8 @@ export interface StatusReport {
   readonly trustDomain: string;
   readonly meshFile: string;
   readonly ingressUrl: string | null;
+  /** Every instance has a network and users of its own. */
+  readonly isolated: boolean;
   readonly supervisorPid: number;
   readonly startTime: string;
   readonly policyRevision: number;
@@ -133,6 +136,7 @@ const HANDLERS: Handlers = {
       trustDomain: mesh.spec.trustDomain,
       meshFile: mesh.meshFile,
       ingressUrl: mesh.ingressUrl ?? null,
+      isolated: mesh.isolated === true,
       supervisorPid: mesh.supervisorPid,
       startTime: new Date(mesh.startedAtMs).toISOString(),
       policyRevision: policy.revision,

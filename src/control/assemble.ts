@@ -17,7 +17,7 @@ export function assembleSnapshot(spec: MeshSpec, instances: readonly InstanceSta
         .filter((instance) => instance.service === service.name && instance.state === 'ready')
         .flatMap((instance): Endpoint[] => {
           const number = instance.inbound[port.name];
-          return number === undefined ? [] : [{ instance: instance.instance, host: '127.0.0.1', port: number }];
+          return number === undefined ? [] : [{ instance: instance.instance, host: instance.host ?? '127.0.0.1', port: number }];
         }),
       traffic: service.traffic,
       trafficRoutes: service.trafficRoutes,

@@ -25,6 +25,7 @@ export interface MeshState {
   readonly spec: MeshSpec;
   readonly meshFile: string;
   readonly ingressUrl: string | undefined;
+  readonly isolated?: boolean;
   readonly supervisorPid: number;
   readonly startedAtMs: number;
 }

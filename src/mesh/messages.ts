@@ -82,6 +82,8 @@ export interface InstanceState {
   readonly pid: number | undefined;
   readonly proxyPid: number | undefined;
   readonly lastExit: string | undefined;
+  /** Where its proxy is reached; loopback when it has no network of its own. */
+  readonly host?: string;
   /** Inbound mTLS listeners of its proxy by port name. */
   readonly inbound: Readonly<Record<string, number>>;
   /** SHA-256 of join tokens that the supervisor has handed to this instance's proxy, hex. */

@@ -66,6 +66,14 @@ export interface TokenMessage {
   readonly token: string;
 }
 
+/** Asks whether the application answers on a port; the answer is `probed`. */
+export interface ProbeMessage {
+  readonly kind: 'probe';
+  readonly id: number;
+  readonly port: number;
+  readonly path?: string;
+}
+
 /** What the proxy reports on the same descriptor. */
 export type ProxyReport =
   | {
@@ -78,6 +86,7 @@ export type ProxyReport =
     }
   /** It has a certificate and a snapshot. */
   | { readonly kind: 'ready' }
+  | { readonly kind: 'probed'; readonly id: number; readonly ok: boolean }
   | { readonly kind: 'failed'; readonly fault: FaultRecord };
 
 /** Checks the first frame on descriptor 3. Throws PROXY_BOOTSTRAP. */

@@ -7,7 +7,8 @@ import { dirname } from 'node:path';
 import { exitCodeFor } from '../base/exit.ts';
 import { Fault, messageOf } from '../base/fault.ts';
 import { encodeFrame, FrameDecoder } from '../base/frames.ts';
-import { type ProxyReport, parseBootstrap, type Standalone, type TokenMessage } from './bootstrap.ts';
+import { type ProbeMessage, type ProxyReport, parseBootstrap, type Standalone, type TokenMessage } from './bootstrap.ts';
+import { probe } from './net/probe.ts';
 import { type RunningProxy, startProxy } from './start.ts';
 
 const SUPERVISOR_FD = 3;
@@ -54,7 +55,9 @@ function supervised(): void {
     try {
       for (const message of decoder.push(bytes)) {
         if (begun) {
-          running?.rejoin((message as TokenMessage).token);
+          const asked = message as TokenMessage | ProbeMessage;
+          if (asked.kind === 'token') running?.rejoin(asked.token);
+          else void probe(asked.port, asked.path).then((ok) => report({ kind: 'probed', id: asked.id, ok }));
           continue;
         }
         begun = true;

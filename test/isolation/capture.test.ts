@@ -8,26 +8,10 @@ import { test } from 'node:test';
 import { originalDestination } from '../../src/proxy/net/original-destination.ts';
 import { issueFor, makeTestAuthority, service } from '../support/ca.ts';
 import { LAUNCHER, Workplace } from '../support/cli.ts';
+import { isolationSkip } from '../support/isolation.ts';
 import { listen } from '../support/test-mesh.ts';
 
-function whyNot(): string | false {
-  if (process.platform !== 'linux') return 'network namespaces are Linux';
-  if (process.getuid?.() !== 0) return 'root is needed to make a network namespace';
-  for (const [tool, flag] of [
-    ['ip', '-V'],
-    ['nft', '-v'],
-    ['setpriv', '--version'],
-  ] as const) {
-    try {
-      execFileSync(tool, [flag], { stdio: 'ignore' });
-    } catch {
-      return `\`${tool}\` is not on this machine`;
-    }
-  }
-  return false;
-}
-
-const skip = whyNot();
+const skip = isolationSkip();
 /** The user of the service whose connections are redirected; the proxies are root. */
 const SERVICE_UID = 61_001;
 const VIRTUAL = '10.96.3.4';

@@ -1,9 +1,9 @@
 // The control plane's process: authority, store and feed behind one unix socket that only its user can open.
 //
-//   argv   state directory, socket path, trust domain
+//   argv   state directory, socket path, trust domain, and the group that may connect when proxies have a user of their own
 //
 // A connection is a proxy (its first message is `hello`) or an admin (the supervisor, or a command): see mesh/messages.ts.
-import { chmodSync, rmSync } from 'node:fs';
+import { chmodSync, chownSync, rmSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
 import { Fault, messageOf } from '../../base/fault.ts';
 import { encodeFrame, FrameDecoder } from '../../base/frames.ts';
@@ -21,7 +21,7 @@ const MAX_UNREAD_BYTES = 64 * 1024 * 1024;
 const FORWARD_TIMEOUT_MS = 60_000;
 
 function main(): void {
-  const [root, socketPath, trustDomain] = process.argv.slice(2);
+  const [root, socketPath, trustDomain, group] = process.argv.slice(2);
   if (root === undefined || socketPath === undefined || trustDomain === undefined)
     throw new Fault('USAGE', 'usage', 'state directory, socket path and trust domain are wanted');
   process.umask(0o077);
@@ -94,7 +94,11 @@ function main(): void {
   });
   const open = new Set<Socket>();
   rmSync(socketPath, { force: true });
-  server.listen(socketPath, () => chmodSync(socketPath, 0o600));
+  server.listen(socketPath, () => {
+    // Isolated proxies have a user of their own, whose group may connect; services are not in it.
+    if (group !== undefined) chownSync(socketPath, 0, Number(group));
+    chmodSync(socketPath, group === undefined ? 0o600 : 0o660);
+  });
   process.on('SIGTERM', () => {
     server.close();
     for (const socket of open) socket.destroy();

@@ -20,6 +20,7 @@ import type { MeshSpec, ServiceSpec } from '../../mesh/spec.ts';
 import type { Bootstrap, ProxyReport } from '../../proxy/bootstrap.ts';
 import { endProcess, OWNER, recordOf, signal } from '../node/proc.ts';
 import { programArguments } from '../node/programs.ts';
+import type { Isolation, Space } from './isolation.ts';
 import { openLog } from './logs.ts';
 import type { ChildRecord, StateDir } from './state-dir.ts';
 
@@ -31,6 +32,7 @@ const PROXY_GRACE_MS = 7000;
 /** Callers have this long to hear that the instance goes before it does. */
 const ANNOUNCE_MS = 150;
 const MAX_TOKENS_KEPT = 4;
+const PROBE_LIMIT_MS = 2000;
 
 export interface InstanceContext {
   readonly state: StateDir;
@@ -38,6 +40,8 @@ export interface InstanceContext {
   /** Directory of the mesh file. */
   readonly home: string;
   readonly spec: () => MeshSpec;
+  /** A network and users of its own for each instance; undefined without `--isolate`. */
+  readonly isolation: Isolation | undefined;
   /** Something that callers or `status` must know has changed; resolves when control has it. */
   readonly onChange: () => Promise<void>;
   readonly onChildren: () => void;
@@ -70,6 +74,9 @@ export class Instance {
   #restartTimer: NodeJS.Timeout | undefined;
   #fault: Fault | undefined;
   readonly #fixedIngressPort: number | undefined;
+  #space: Space | undefined;
+  #lastProbe = 0;
+  readonly #probes = new Map<number, (ok: boolean) => void>();
 
   /** Without a service this is the ingress, on `ingressPort` (0: any). */
   constructor(context: InstanceContext, service: ServiceSpec | undefined, index: number, ingressPort: number | undefined) {
@@ -105,6 +112,7 @@ export class Instance {
       pid: this.#child?.pid,
       proxyPid: this.#proxy?.pid,
       lastExit: this.#lastExit,
+      ...(this.#space === undefined ? {} : { host: this.#space.host }),
       inbound: this.#ports?.inbound ?? {},
       tokenHashes: this.#tokens.map(sha256),
     };
@@ -126,6 +134,7 @@ export class Instance {
   async start(mayStart: Promise<void>): Promise<void> {
     for (const port of this.service?.ports ?? []) this.#appPorts.set(port.name, port.port !== 0 ? port.port : await freePort());
     if (this.#stopping) return;
+    if (this.service !== undefined) this.#space = this.#context.isolation?.space(this.service.ports.length);
     await this.#startProxy();
     await mayStart;
     if (!this.#stopping) this.#startService();
@@ -153,6 +162,7 @@ export class Instance {
     if (child !== undefined) await endProcess(child, true, GRACE_MS);
     // What the service started and left behind goes with its group.
     if (child !== undefined) signal(child.pid, 'SIGKILL', true);
+    this.#space?.remove();
     this.#state = 'stopped';
     this.#context.onChildren();
   }
@@ -172,7 +182,9 @@ export class Instance {
     const { service } = this;
     const spec = this.#context.spec();
     const log = openLog(this.#context.state, `${this.name}.proxy`);
-    const child = spawn(process.execPath, programArguments('proxy'), {
+    const prefix = this.#space?.asProxy ?? this.#context.isolation?.asProxy ?? [];
+    const [program = '', ...args] = [...prefix, process.execPath, ...programArguments('proxy')];
+    const child = spawn(program, args, {
       stdio: ['ignore', log, log, 'pipe'],
       env: { PATH: process.env['PATH'], [OWNER]: this.#context.state.root },
       detached: true,
@@ -192,10 +204,11 @@ export class Instance {
       instance: this.name,
       controlSocket: this.#context.socketPath,
       token,
-      inbound: (service?.ports ?? []).map((port) => ({
+      inbound: (service?.ports ?? []).map((port, i) => ({
         portName: port.name,
         protocol: port.protocol,
-        port: known?.inbound[port.name] ?? 0,
+        port: this.#space?.inboundPort(i) ?? known?.inbound[port.name] ?? 0,
+        ...(this.#space === undefined ? {} : { host: '0.0.0.0' }),
         appPort: this.#appPorts.get(port.name) ?? 0,
       })),
       outbound: (service?.calls ?? []).map((callee) => ({
@@ -207,6 +220,7 @@ export class Instance {
         service === undefined
           ? { kind: 'ingress', port: known?.ingress ?? this.#fixedIngressPort ?? 0 }
           : { kind: 'forward', port: known?.forward ?? 0 },
+        ...(this.#space === undefined ? [] : [{ kind: 'capture' as const, port: this.#space.capturePort }]),
       ],
     };
     socket.on('error', () => undefined);
@@ -220,6 +234,10 @@ export class Instance {
           const report = message as ProxyReport;
           if (report.kind === 'listening') this.#ports = report;
           if (report.kind === 'ready') this.#onProxyReady();
+          if (report.kind === 'probed') {
+            this.#probes.get(report.id)?.(report.ok);
+            this.#probes.delete(report.id);
+          }
           if (report.kind === 'failed') this.#onProxyFailed(Fault.fromRecord(report.fault));
           done();
         }
@@ -279,7 +297,8 @@ export class Instance {
       this.#onServiceEnd(`cannot start: the directory ${cwd} does not exist`, false);
       return;
     }
-    const child = spawn(command, rest, {
+    const [program = '', ...args] = [...(this.#space?.asService ?? []), command, ...rest];
+    const child = spawn(program, args, {
       cwd,
       env: { ...process.env, ...service.env, ...this.#environment(service) },
       stdio: ['ignore', log, log],
@@ -331,7 +350,7 @@ export class Instance {
   async #renewPorts(): Promise<void> {
     for (const port of this.service?.ports ?? []) {
       const number = this.#appPorts.get(port.name) ?? 0;
-      if (port.port !== 0 || (await isFree(number))) continue;
+      if (port.port !== 0 || this.#space !== undefined || (await isFree(number))) continue;
       this.#appPorts.set(port.name, await freePort());
       const proxy = this.#proxy?.pid;
       if (proxy !== undefined) signal(proxy, 'SIGTERM', false);
@@ -348,9 +367,7 @@ export class Instance {
     const look = async (): Promise<void> => {
       const answered = await Promise.all(
         service.ports.map((port, i) =>
-          port.protocol === 'http' && i === 0 && service.ready.path !== undefined
-            ? answersHttp(this.#appPort(port.name), service.ready.path)
-            : accepts(this.#appPort(port.name)),
+          this.#answers(this.#appPort(port.name), port.protocol === 'http' && i === 0 ? service.ready.path : undefined),
         ),
       );
       if (this.#child !== child || this.#stopping || !this.#proxyReady) return;
@@ -364,6 +381,23 @@ export class Instance {
       this.#readyTimer = setTimeout(() => void look(), told ? READY_POLL_MS * 10 : READY_POLL_MS);
     };
     void look();
+  }
+
+  // In a network of its own only the proxy can ask it.
+  #answers(port: number, path: string | undefined): Promise<boolean> {
+    if (this.#space === undefined) return path === undefined ? accepts(port) : answersHttp(port, path);
+    const id = ++this.#lastProbe;
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => {
+        this.#probes.delete(id);
+        resolve(false);
+      }, PROBE_LIMIT_MS);
+      this.#probes.set(id, (ok) => {
+        clearTimeout(timer);
+        resolve(ok);
+      });
+      this.#proxySocket?.write(encodeFrame({ kind: 'probe', id, port, ...(path === undefined ? {} : { path }) }));
+    });
   }
 
   #becomeReady(): void {

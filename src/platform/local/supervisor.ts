@@ -13,6 +13,7 @@ import { endProcess, OWNER, recordOf, usageOfGroups } from '../node/proc.ts';
 import { programArguments } from '../node/programs.ts';
 import { AdminClient } from './admin-client.ts';
 import { Instance, type InstanceContext } from './instance.ts';
+import { Isolation } from './isolation.ts';
 import { openLog, rotateLogs } from './logs.ts';
 import {
   chooseSocketPath,
@@ -38,6 +39,7 @@ export interface SupervisorOptions {
   readonly spec: MeshSpec;
   readonly demo: boolean;
   readonly resetPolicy: boolean;
+  readonly isolate?: boolean;
   readonly say: (line: string) => void;
 }
 
@@ -63,6 +65,7 @@ export class Supervisor {
   #policyFiles: readonly PolicyText[];
   #instances: Instance[] = [];
   readonly #socketPath: string;
+  readonly #isolation: Isolation | undefined;
   readonly #unlock: () => void;
   readonly #unregister: () => void;
   readonly #timers: NodeJS.Timeout[] = [];
@@ -75,13 +78,19 @@ export class Supervisor {
   #extras: ChildProcess[] = [];
   #changed: () => void = () => undefined;
 
-  private constructor(options: SupervisorOptions, policyFiles: readonly PolicyText[], unlock: () => void) {
+  private constructor(
+    options: SupervisorOptions,
+    policyFiles: readonly PolicyText[],
+    unlock: () => void,
+    isolation: Isolation | undefined,
+  ) {
     this.#options = options;
     this.#spec = options.spec;
     this.#policyFiles = policyFiles;
     this.#unlock = unlock;
     this.#resetPolicy = options.resetPolicy;
-    this.#socketPath = chooseSocketPath(options.state);
+    this.#isolation = isolation;
+    this.#socketPath = isolation?.socketPath ?? chooseSocketPath(options.state);
     this.#unregister = register(options.state, options.spec.name, options.demo);
   }
 
@@ -91,7 +100,8 @@ export class Supervisor {
     const policyFiles = readPolicyFiles(options.meshFile, options.spec);
     const unlock = takeLock(options.state);
     await endLeftovers(options.state, LEFTOVER_GRACE_MS);
-    const supervisor = new Supervisor(options, policyFiles, unlock);
+    const isolation = options.isolate === true ? isolate(options.state, unlock) : undefined;
+    const supervisor = new Supervisor(options, policyFiles, unlock, isolation);
     supervisor.#record();
     await supervisor.#startControl();
     await supervisor.#startInstances();
@@ -222,6 +232,7 @@ export class Supervisor {
     rmSync(this.#options.state.run, { recursive: true, force: true });
     rmSync(this.#socketPath, { force: true });
     if (dirname(this.#socketPath) !== this.#options.state.root) rmSync(dirname(this.#socketPath), { recursive: true, force: true });
+    this.#isolation?.remove();
     this.#unregister();
     this.#unlock();
   }
@@ -236,6 +247,7 @@ export class Supervisor {
       socketPath: this.#socketPath,
       home: dirname(this.#options.meshFile),
       spec: () => this.#spec,
+      isolation: this.#isolation,
       onChange: () => this.#tellInstances(),
       onChildren: () => this.#recordChildren(),
       say: this.#options.say,
@@ -285,7 +297,13 @@ export class Supervisor {
     const log = openLog(this.#options.state, 'control');
     const child = spawn(
       process.execPath,
-      [...programArguments('control'), this.#options.state.root, this.#socketPath, this.#spec.trustDomain],
+      [
+        ...programArguments('control'),
+        this.#options.state.root,
+        this.#socketPath,
+        this.#spec.trustDomain,
+        ...(this.#isolation === undefined ? [] : [String(this.#isolation.socketGroup)]),
+      ],
       { stdio: ['ignore', log, log], detached: true, env: { ...process.env, [OWNER]: this.#options.state.root } },
     );
     closeSync(log);
@@ -355,6 +373,7 @@ export class Supervisor {
     await this.#client?.request('mesh.set', {
       spec: this.#spec,
       meshFile: this.#options.meshFile,
+      isolated: this.#isolation !== undefined,
       ...(ingressUrl === undefined ? {} : { ingressUrl }),
       supervisorPid: process.pid,
       startedAtMs: this.#startedAtMs,
@@ -415,6 +434,15 @@ export class Supervisor {
   }
 }
 
+function isolate(state: StateDir, unlock: () => void): Isolation {
+  try {
+    return Isolation.create(state);
+  } catch (error) {
+    unlock();
+    throw error;
+  }
+}
+
 /** What makes a running service start anew, or undefined. */
 function differenceOf(old: ServiceSpec, fresh: ServiceSpec, before: MeshSpec, after: MeshSpec): string | undefined {
   for (const key of ['command', 'cwd', 'env', 'ports', 'calls', 'ready', 'restart'] as const) {
@@ -433,6 +461,8 @@ function settingsChanges(before: MeshSpec, after: MeshSpec): string[] {
   if (before.certificateTtlMs !== after.certificateTtlMs) changes.push('life of certificates changed (from the next renewal on)');
   for (const service of Object.values(after.services)) {
     const old = before.services[service.name];
+    if (old !== undefined && differs([old.traffic, old.trafficRoutes], [service.traffic, service.trafficRoutes]))
+      changes.push(`service/${service.name} traffic changed`);
     if (old !== undefined && old.tier !== service.tier) changes.push(`service/${service.name} moved to tier ${service.tier ?? '(none)'}`);
   }
   return changes;
