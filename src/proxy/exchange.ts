@@ -317,7 +317,8 @@ export class Exchange implements UpstreamEvents, Deadline {
     const now = nowMs();
     const { requestMs, perTryMs } = this.#traffic.timeouts;
     if (this.#requestDueMs === Number.POSITIVE_INFINITY && requestMs > 0) this.#requestDueMs = now + requestMs;
-    this.#arm(perTryMs > 0 ? now + perTryMs : Number.POSITIVE_INFINITY);
+    // A try is the caller's: the callee's proxy has one request and its whole time.
+    this.#arm(perTryMs > 0 && this.#cluster !== undefined ? now + perTryMs : Number.POSITIVE_INFINITY);
   }
 
   #arm(tryDueMs: number): void {
