@@ -79,14 +79,18 @@ type Settings = Omit<TrafficText, 'routes'>;
 /** Every value filled in: for the service, and for each of its routes. */
 export function resolveTraffic(text: TrafficText | undefined): { traffic: Traffic; routes: TrafficRoute[] } {
   if (text === undefined) return { traffic: DEFAULT_TRAFFIC, routes: [] };
-  const traffic = merge(DEFAULT_TRAFFIC, text);
+  const traffic = merge(DEFAULT_TRAFFIC, text, '');
   return {
     traffic,
-    routes: text.routes.map(({ path, methods, ...own }) => ({ path, methods, traffic: merge(traffic, own) })),
+    routes: text.routes.map(({ path, methods, ...own }) => ({
+      path,
+      methods,
+      traffic: merge(traffic, own, `${methods?.join('|') ?? '*'} ${path}`),
+    })),
   };
 }
 
-function merge(base: Traffic, own: Settings): Traffic {
+function merge(base: Traffic, own: Settings, scope: string): Traffic {
   const { timeouts, retries, circuit, outliers, health, rateLimit } = own;
   return {
     balance: own.balance ?? base.balance,
@@ -122,7 +126,11 @@ function merge(base: Traffic, own: Settings): Traffic {
     rateLimit:
       rateLimit === undefined
         ? base.rateLimit
-        : { requestsPerSecond: rateLimit.requestsPerSecond, burst: rateLimit.burst ?? Math.max(1, Math.ceil(rateLimit.requestsPerSecond)) },
+        : {
+            scope,
+            requestsPerSecond: rateLimit.requestsPerSecond,
+            burst: rateLimit.burst ?? Math.max(1, Math.ceil(rateLimit.requestsPerSecond)),
+          },
     faults:
       own.faults?.map(({ from, percent: share, delay, abort }) => ({ from, percent: share, delayMs: delay ?? 0, abort })) ?? base.faults,
     mirror: own.mirror ?? base.mirror,

@@ -61,6 +61,13 @@ export interface InjectedFault {
   readonly abort: number | undefined;
 }
 
+export interface RateLimit {
+  /** Which requests share it: empty for the service's, else the route's methods and path. */
+  readonly scope: string;
+  readonly requestsPerSecond: number;
+  readonly burst: number;
+}
+
 export interface Traffic {
   readonly balance: (typeof BALANCERS)[number];
   readonly timeouts: Timeouts;
@@ -69,7 +76,7 @@ export interface Traffic {
   readonly outliers: Outliers;
   readonly health: Health | undefined;
   /** What the service takes, counted by each of its own proxies. */
-  readonly rateLimit: { readonly requestsPerSecond: number; readonly burst: number } | undefined;
+  readonly rateLimit: RateLimit | undefined;
   readonly faults: readonly InjectedFault[];
   /** A copy of this share of the requests; what becomes of it changes nothing. */
   readonly mirror: { readonly service: string; readonly percent: number } | undefined;

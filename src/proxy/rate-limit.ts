@@ -1,5 +1,7 @@
 // A token bucket: so many a second on average, bursts up to its size.
 
+import type { RateLimit } from '../mesh/traffic.ts';
+
 export class TokenBucket {
   readonly #perSecond: number;
   readonly #burst: number;
@@ -22,18 +24,16 @@ export class TokenBucket {
   }
 }
 
-type Limit = { readonly requestsPerSecond: number; readonly burst: number };
-
-/** A bucket for each limit of the configuration. */
+/** A bucket for each limit of the configuration; it stays while the limit does, however often a snapshot comes. */
 export class RateLimits {
-  readonly #buckets = new WeakMap<Limit, TokenBucket>();
+  readonly #buckets = new Map<string, { readonly limit: RateLimit; readonly bucket: TokenBucket }>();
 
-  take(limit: Limit, nowMs: number): boolean {
-    let bucket = this.#buckets.get(limit);
-    if (bucket === undefined) {
-      bucket = new TokenBucket(limit.requestsPerSecond, limit.burst, nowMs);
-      this.#buckets.set(limit, bucket);
+  take(limit: RateLimit, nowMs: number): boolean {
+    let known = this.#buckets.get(limit.scope);
+    if (known?.limit.requestsPerSecond !== limit.requestsPerSecond || known.limit.burst !== limit.burst) {
+      known = { limit, bucket: new TokenBucket(limit.requestsPerSecond, limit.burst, nowMs) };
+      this.#buckets.set(limit.scope, known);
     }
-    return bucket.take(nowMs);
+    return known.bucket.take(nowMs);
   }
 }

@@ -1,11 +1,13 @@
 // What is on the wire between two proxies, and who gets in. The application counts: a refused caller is one whose request it never saw.
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
-import { connect, createServer } from 'node:net';
+import { connect, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { type ConnectionOptions, connect as connectTls, createServer as createTlsServer } from 'node:tls';
 import { Authority } from '../../src/certs/authority.ts';
+import { MAX_HANDSHAKES } from '../../src/proxy/codec/limits.ts';
 import { type Credential, forge, issueFor, makeTestAuthority, service, type TestAuthority } from '../support/ca.ts';
 import { call, listen, startApp, startRelay, TestMesh } from '../support/test-mesh.ts';
 
@@ -262,4 +264,26 @@ test('TCP between proxies is encrypted too, and a caller that policy does not na
   assert.equal(await talk(web.ports.outbound['ledger'] ?? 0), '');
   assert.deepEqual(heard, ['SECRET-LINE']);
   ledger.close();
+});
+
+test('connections that never finish their handshake are bounded, and leave room when they are gone', async () => {
+  await using mesh = await TestMesh.start(
+    'services: {front: {command: x, calls: [back]}, back: {command: x, traffic: {retries: {attempts: 0}}}}\n',
+    'allow:\n  - front -> back: any\n',
+  );
+  await using app = await startApp();
+  const back = await mesh.addProxy('back', { appPort: app.port });
+  const front = await mesh.addProxy('front');
+  const silent: Socket[] = [];
+  for (let i = 0; i < MAX_HANDSHAKES; i++) {
+    const socket = connect(back.ports.inbound['http'] ?? 0, '127.0.0.1');
+    socket.on('error', () => undefined);
+    await once(socket, 'connect');
+    silent.push(socket);
+  }
+  const refused = await call(front.ports.outbound['back'] ?? 0, '/');
+  assert.deepEqual([refused.status, refused.headers['x-meshctl-refusal']], [503, 'upstream_refused']);
+  for (const socket of silent) socket.destroy();
+  const end = Date.now() + 10_000;
+  while ((await call(front.ports.outbound['back'] ?? 0, '/')).status !== 200) assert.ok(Date.now() < end);
 });

@@ -57,7 +57,7 @@ test('traffic: what is written changes the default, and a route changes what its
       traffic: {
         ...web?.traffic,
         timeouts: { requestMs: 2000, perTryMs: 500, connectMs: 5000 },
-        rateLimit: { requestsPerSecond: 2.5, burst: 3 },
+        rateLimit: { scope: 'GET /slow/**', requestsPerSecond: 2.5, burst: 3 },
       },
     },
   ]);

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import type { Upstream } from '../../src/mesh/snapshot.ts';
 import { DEFAULT_TRAFFIC, type Traffic } from '../../src/mesh/traffic.ts';
 import { permitOutbound } from '../../src/proxy/permit.ts';
-import { TokenBucket } from '../../src/proxy/rate-limit.ts';
+import { RateLimits, TokenBucket } from '../../src/proxy/rate-limit.ts';
 import { chooseFault, chooseSplit, trafficFor } from '../../src/proxy/route/traffic.ts';
 import type { Tables } from '../../src/proxy/tables.ts';
 import { Cluster, type EndpointState, RetryBudget } from '../../src/proxy/upstream/cluster.ts';
@@ -158,6 +158,14 @@ test('a token bucket gives its burst at once and then so many a second', () => {
   assert.equal(take(99, 5), 0);
   assert.equal(take(200, 5), 2);
   assert.equal(take(60_000, 20), 5);
+});
+
+test('a limit goes on when the same configuration comes again, and begins anew when it changes', () => {
+  const limits = new RateLimits();
+  const limit = { scope: '', requestsPerSecond: 1, burst: 2 };
+  assert.deepEqual([limits.take({ ...limit }, 0), limits.take({ ...limit }, 0), limits.take({ ...limit }, 0)], [true, true, false]);
+  assert.equal(limits.take({ ...limit, scope: 'GET /x' }, 0), true);
+  assert.equal(limits.take({ ...limit, burst: 3 }, 0), true);
 });
 
 test('the first route that fits says how a request is treated', () => {

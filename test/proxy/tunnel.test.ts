@@ -407,6 +407,15 @@ test('a connection that breaks resets every stream on it', async () => {
   assert.ok(ears.every((ear) => ear.reset === 'upstream_reset'));
 });
 
+test('a stream that is opened on a connection that is gone is refused as unseen', async () => {
+  using both = await sessions(() => undefined);
+  both.client.close();
+  const ear = new Ear();
+  both.client.open('tcp', true, ear);
+  await ear.over;
+  assert.equal(ear.reset, 'draining');
+});
+
 for (const [title, bytes] of [
   [
     'more than the window of a stream',

@@ -7,7 +7,7 @@
 // In each namespace nftables sends every TCP connection of the service's user to the proxy, drops whatever else it sends out, and lets
 // in nothing but the proxy's mTLS ports. Names are made from the state directory's path: what a killed supervisor left is found again.
 import { execFileSync } from 'node:child_process';
-import { accessSync, chmodSync, chownSync, constants, mkdirSync } from 'node:fs';
+import { accessSync, chmodSync, chownSync, constants, existsSync, mkdirSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { Fault, messageOf } from '../../base/fault.ts';
 import { sha256 } from '../../base/hash.ts';
@@ -62,6 +62,14 @@ export class Isolation {
     chownSync(directory, 0, PROXY_USER);
     chmodSync(directory, 0o750);
     return isolation;
+  }
+
+  /** Removes what an isolated run of this state directory left, if there was one. */
+  static forget(state: StateDir): void {
+    const isolation = new Isolation(state);
+    if (!existsSync(dirname(isolation.socketPath))) return;
+    isolation.remove();
+    rmSync(dirname(isolation.socketPath), { recursive: true, force: true });
   }
 
   /** The words before a command that run it as the proxies' user in the root namespace: the ingress. */

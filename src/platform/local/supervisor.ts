@@ -100,6 +100,7 @@ export class Supervisor {
     const policyFiles = readPolicyFiles(options.meshFile, options.spec);
     const unlock = takeLock(options.state);
     await endLeftovers(options.state, LEFTOVER_GRACE_MS);
+    if (options.isolate !== true) Isolation.forget(options.state);
     const isolation = options.isolate === true ? isolate(options.state, unlock) : undefined;
     const supervisor = new Supervisor(options, policyFiles, unlock, isolation);
     supervisor.#record();

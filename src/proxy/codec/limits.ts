@@ -24,6 +24,8 @@ export const APP_POOL_IDLE_MS = 3000;
 export const MAX_IDLE_PER_ENDPOINT = 64;
 /** A TLS handshake that takes longer holds memory for nothing. */
 export const HANDSHAKE_TIMEOUT_MS = 10_000;
+/** Handshakes that one listener has under way at once; whoever comes then is closed, and may try again. */
+export const MAX_HANDSHAKES = 1000;
 /** Connections that one listener holds at once. */
 export const MAX_CONNECTIONS = 10_000;
 /** Inbound requests remembered by request id, so that a service that forwards only that stays in the trace. */

@@ -6,7 +6,7 @@ import { readPeer, type VerifiedPeer } from '../../certs/peer.ts';
 import type { Protocol } from '../../mesh/snapshot.ts';
 import type { InboundListener } from '../bootstrap.ts';
 import { callAt, nowMs } from '../clock.ts';
-import { HANDSHAKE_TIMEOUT_MS, MAX_CONNECTIONS } from '../codec/limits.ts';
+import { HANDSHAKE_TIMEOUT_MS, MAX_CONNECTIONS, MAX_HANDSHAKES } from '../codec/limits.ts';
 import { HttpConnection, type Origin } from '../connection.ts';
 import type { Current } from '../credentials.ts';
 import { authorize } from '../permit.ts';
@@ -45,6 +45,11 @@ export function createInbound(runtime: Runtime, listener: InboundListener): Inbo
   // The TCP socket below each TLS socket: only that one can be reset. Found by the caller's address, which is unique while it is open.
   const raw = new Map<string, Socket>();
   server.on('connection', (socket: Socket) => {
+    if (raw.size - sockets.size >= MAX_HANDSHAKES) {
+      runtime.recorder.count('inbound', '-', listener.protocol === 'tcp' ? 'tcp' : 'http', 'overloaded', 0);
+      socket.destroy();
+      return;
+    }
     const key = addressOf(socket);
     raw.set(key, socket);
     socket.once('close', () => raw.delete(key));

@@ -127,6 +127,11 @@ export class TunnelSession {
     if (id >= MAX_STREAM_ID) this.#goingAway = true;
     const stream = new TunnelStream(this, id);
     stream.handler = handler;
+    if (this.#closed) {
+      // It went since it was chosen: nobody has seen the request.
+      queueMicrotask(() => stream.receiveReset('draining'));
+      return stream;
+    }
     this.#streams.set(id, stream);
     stream.begin(FRAME.open, text, end);
     return stream;
