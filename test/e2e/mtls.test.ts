@@ -283,7 +283,7 @@ test('connections that never finish their handshake are bounded, and leave room 
   }
   const refused = await call(front.ports.outbound['back'] ?? 0, '/');
   assert.deepEqual([refused.status, refused.headers['x-meshctl-refusal']], [503, 'upstream_refused']);
-  for (const socket of silent) socket.destroy();
+  for (const socket of silent) socket.resetAndDestroy();
   const end = Date.now() + 10_000;
   while ((await call(front.ports.outbound['back'] ?? 0, '/')).status !== 200) assert.ok(Date.now() < end);
 });
