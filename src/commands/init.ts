@@ -58,10 +58,11 @@ services:
     cwd: ./web                        # a directory of its own: whatever serves files must not serve .meshctl/
     # env: {LOG: info}
     # instances: 2
-    # ports: {http: {port: 0, protocol: http}}     # http or tcp
+    # ports: {http: {port: 0, protocol: http}}     # http, http2, grpc, tcp or detect
     # calls: [orders]                 # gives it ORDERS_URL; http://orders/ works through HTTP_PROXY too
     # ready: {path: /healthz, timeout: 10s}
     # restart: on-failure             # always, on-failure or never
+    # traffic: {timeouts: {request: 30s}, retries: {attempts: 2}}
 
 policy: [policy.yaml]
 # certificates: {ttl: 24h}

@@ -3,20 +3,15 @@
 //   in    text of a mesh file
 //   out   MeshSpec: a plain value with all defaults filled in, or findings with places
 import { decode, type Located, parseYaml, z } from '../base/decode.ts';
-import { parseDuration } from '../base/duration.ts';
 import type { Finding } from '../base/finding.ts';
 import { didYouMean } from '../base/suggest.ts';
 import { INGRESS, isTrustDomain, NAME } from './identity.ts';
 import { PROTOCOLS, type Protocol } from './snapshot.ts';
 import type { Traffic, TrafficRoute } from './traffic.ts';
-import { namedServices, resolveTraffic, trafficSpec } from './traffic-spec.ts';
+import { duration, namedServices, resolveTraffic, trafficSpec } from './traffic-spec.ts';
 import { API_VERSION } from './version.ts';
 
 const name = z.string().regex(NAME, 'a name is 1 to 63 of a-z, 0-9 and `-`, and starts and ends with a letter or digit');
-const duration = z
-  .string()
-  .refine((text) => parseDuration(text) !== undefined, 'a duration such as `10s`, `250ms` or `1h30m` is wanted')
-  .transform((text) => parseDuration(text) ?? 0);
 const port = z.int().min(0).max(65535);
 
 const portSpec = z.strictObject({

@@ -99,6 +99,7 @@ for (const [title, body, expected] of [
   ['an abort with a status of success', 'services: {web: {command: x, traffic: {faults: [{abort: 200}]}}}\n', /a status from 400 to 599/],
   ['a hundred retries', 'services: {web: {command: x, traffic: {retries: {attempts: 100}}}}\n', /at most 10 retries/],
   ['a balancer that is none', 'services: {web: {command: x, traffic: {balance: random}}}\n', /peakEwma/],
+  ['a number where a duration is wanted', 'services: {web: {command: x, traffic: {timeouts: {request: 3}}}}\n', /a duration such as `10s`/],
   ['a slip in a traffic key', 'services: {web: {command: x, traffic: {timeout: {request: 1s}}}}\n', /did you mean `timeouts`/],
   ['a certificate life of two seconds', 'certificates: {ttl: 2s}\nservices: {}\n', /no time to renew/],
   ['unbalanced quotes in a command', "services: {web: {command: 'node \"x'}}\n", /unbalanced quotes/],
