@@ -74,7 +74,7 @@ for (const [title, bytes] of [
     frame(FRAME.open | END_FLAG, 1, encodeOpen('1.1', { kind: 'none' }, undefined, 'GET', '/', ['host', 'orders'])),
   ],
   ['OPEN a TCP connection', frame(FRAME.open, 2, 'tcp')],
-  ['HEAD 200', frame(FRAME.head, 1, encodeHead(200, { kind: 'length', length: 2 }, 'OK', []))],
+  ['HEAD 200', frame(FRAME.head, 1, encodeHead(200, { kind: 'length', length: 2 }, 'OK', ['content-length', '2']))],
   ['DATA "ok"', frame(FRAME.data | END_FLAG, 1, 'ok')],
   ['RESET of stream 2', frame(FRAME.reset, 2, 'canceled')],
   ['WINDOW of the connection', frame(FRAME.window, 0, number(4_194_304))],
@@ -148,11 +148,12 @@ test('a head comes out as it went in', () => {
   const value = fc.stringMatching(/^[!-~]([ -~]{0,20}[!-~])?$/);
   fc.assert(
     fc.property(fc.array(fc.tuple(name, value), { maxLength: 30 }), fc.nat(1e9), (pairs, length) => {
-      const fields: Fields = pairs.flat();
-      const opening = decodeOpen(encodeOpen('2', { kind: 'length', length }, undefined, 'POST', '/a?b', fields));
+      const fields: Fields = [...pairs.filter(([each]) => each !== 'content-length' && each !== 'transfer-encoding').flat()];
+      const sized = [...fields, 'content-length', String(length)];
+      const opening = decodeOpen(encodeOpen('2', { kind: 'length', length }, undefined, 'POST', '/a?b', sized));
       assert.deepEqual(opening, {
         kind: 'http',
-        head: { method: 'POST', target: '/a?b', minor: 1, major: 2, fields },
+        head: { method: 'POST', target: '/a?b', minor: 1, major: 2, fields: sized },
         framing: { kind: 'length', length },
         upgrade: undefined,
       });
@@ -180,6 +181,12 @@ for (const [title, text] of [
   ['a value that ends with a blank', '1.1\n-\n\nGET\n/\nhost\na '],
   ['a value that begins with a tab', '1.1\n-\n\nGET\n/\nhost\n\ta\nb\nc'],
   ['an upgrade that is no token', '1.1\n-\nweb socket\nGET\n/'],
+  ['a length that its fields do not say', '1.1\n5\n\nPOST\n/'],
+  ['another length in its fields', '1.1\n5\n\nPOST\n/\ncontent-length\n50'],
+  ['a length in its fields and an open end', '1.1\n*\n\nPOST\n/\ncontent-length\n5'],
+  ['a length in its fields and no body', '1.1\n-\n\nPOST\n/\ncontent-length\n5'],
+  ['two lengths in its fields', '1.1\n5\n\nPOST\n/\ncontent-length\n5\ncontent-length\n5'],
+  ['a transfer coding', '1.1\n*\n\nPOST\n/\ntransfer-encoding\nchunked'],
   ['too many fields', `1.1\n-\n\nGET\n/${'\na\nb'.repeat(111)}`],
 ] as const) {
   test(`refuses an OPEN with ${title}`, () => assert.equal(decodeOpen(text), undefined));

@@ -14,6 +14,8 @@ export const HEAD_TIMEOUT_MS = 10_000;
 export const IDLE_TIMEOUT_MS = 60_000;
 /** After the last answer, what the caller still sends is read for this long, so that it sees the answer and no reset. */
 export const LINGER_MS = 1000;
+/** Interim answers (1xx) to one request: nothing holds them back, so their number is bounded. */
+export const MAX_INTERIM = 100;
 /** Bytes that a caller may send ahead while its request is under way; more wait in the kernel. */
 export const MAX_PIPELINED_BYTES = 64 * 1024;
 /** An idle connection to another proxy. */

@@ -83,7 +83,7 @@ export function decodeOpen(text: string): Opening | undefined {
   if (version !== '1.0' && version !== '1.1' && version !== '2') return undefined;
   const framing = decodeFraming(framingText ?? '');
   const fields = fieldsFrom(lines, 5);
-  if (framing === undefined || fields === undefined) return undefined;
+  if (framing === undefined || fields === undefined || !agrees(fields, framing, false)) return undefined;
   const minor = version === '1.0' ? 0 : 1;
   return {
     kind: 'http',
@@ -100,7 +100,43 @@ export function decodeHead(text: string): { readonly head: ResponseHead; readonl
   const framing = decodeFraming(framingText);
   if (!STATUS.test(status) || framing === undefined || reason === undefined) return undefined;
   const fields = fieldsFrom(lines, 3);
-  return fields === undefined ? undefined : { head: { status: Number(status), reason, minor: 1, fields }, framing };
+  if (fields === undefined || !agrees(fields, framing, true)) return undefined;
+  return { head: { status: Number(status), reason, minor: 1, fields }, framing };
+}
+
+// What frames the body here and what an HTTP/1.1 reader behind would go by are the same, or the frame is malformed.
+// An answer without a body may still say how long it would be (HEAD, 304).
+function agrees(fields: Fields, framing: Framing, isAnswer: boolean): boolean {
+  let length: string | undefined;
+  for (let i = 0; i < fields.length; i += 2) {
+    if (fields[i] === 'transfer-encoding') return false;
+    if (fields[i] !== 'content-length') continue;
+    if (length !== undefined || !LENGTH.test(fields[i + 1] as string)) return false;
+    length = fields[i + 1] as string;
+  }
+  if (length === undefined) return framing.kind !== 'length';
+  if (framing.kind === 'length') return Number(length) === framing.length;
+  return framing.kind === 'none' && (isAnswer || Number(length) === 0);
+}
+
+/** How many bytes of a body may still come; a body that ends when it ends may be of any length. */
+export class BodyCount {
+  #left: number;
+
+  constructor(framing: Framing) {
+    this.#left = framing.kind === 'none' ? 0 : framing.kind === 'length' ? framing.length : Number.POSITIVE_INFINITY;
+  }
+
+  /** False: more than the head said. */
+  take(bytes: number): boolean {
+    this.#left -= bytes;
+    return this.#left >= 0;
+  }
+
+  /** Whether a body may end here. */
+  get isWhole(): boolean {
+    return this.#left === 0 || this.#left === Number.POSITIVE_INFINITY;
+  }
 }
 
 export function decodeTrailers(text: string): Fields | undefined {

@@ -8,7 +8,7 @@ import { type Downstream, Exchange } from '../exchange.ts';
 import type { Channel } from '../net/channel.ts';
 import type { Runtime } from '../runtime.ts';
 import { TunnelChannel } from '../upstream/tunnel.ts';
-import { encodeHead, FRAME, type Opening } from './frame.ts';
+import { BodyCount, encodeHead, FRAME, type Opening } from './frame.ts';
 import { type StreamHandler, TunnelSession, type TunnelStream } from './session.ts';
 
 export interface ServedTunnel {
@@ -39,6 +39,8 @@ class ServedStream implements Downstream, StreamHandler {
   readonly #stream: TunnelStream;
   readonly #exchange: Exchange;
   readonly #expiresAtMs: number;
+  /** What the caller may still send. */
+  readonly #request: BodyCount;
   /** What is left of an answer whose length is known; its last byte ends the stream. */
   #left = -1;
   #requestEnded = false;
@@ -46,6 +48,7 @@ class ServedStream implements Downstream, StreamHandler {
   constructor(runtime: Runtime, origin: Origin, stream: TunnelStream, { head, framing, upgrade }: HttpOpening, expiresAtMs: number) {
     this.#stream = stream;
     this.#expiresAtMs = expiresAtMs;
+    this.#request = new BodyCount(framing);
     stream.handler = this;
     this.#exchange = new Exchange(runtime, origin, this, head, framing, upgrade);
   }
@@ -98,13 +101,21 @@ class ServedStream implements Downstream, StreamHandler {
 
   onHead(): void {}
 
+  // A caller whose body is not as long as its head says would have its rest read as another request behind this proxy.
   onData(bytes: Buffer): void {
-    this.#exchange.onBody(bytes);
+    if (this.#request.take(bytes.length)) this.#exchange.onBody(bytes);
+    else this.#break();
   }
 
   onEnd(trailers: Fields): void {
+    if (!this.#request.isWhole) return this.#break();
     this.#requestEnded = true;
     this.#exchange.onBodyEnd(trailers);
+  }
+
+  #break(): void {
+    this.#stream.reset('bad_request');
+    this.#exchange.onDownstreamGone();
   }
 
   onReset(): void {

@@ -6,6 +6,7 @@ import { chunkHead, encodeRequestHead, lastChunk } from '../codec/h1/encode.ts';
 import type { Framing } from '../codec/h1/framing.ts';
 import type { HeadError, ResponseHead } from '../codec/h1/head.ts';
 import { ResponseParser } from '../codec/h1/parser.ts';
+import { MAX_INTERIM } from '../codec/limits.ts';
 import { countRead } from '../memory.ts';
 import { type Channel, socketChannel } from '../net/channel.ts';
 import type { Connected } from '../net/connect.ts';
@@ -126,7 +127,7 @@ class H1Stream implements UpstreamStream {
   readonly #upgrade: string | undefined;
   #sent: boolean;
   #received = false;
-  #interim = false;
+  #interims = 0;
   #keepAlive = true;
   #done = false;
 
@@ -180,7 +181,7 @@ class H1Stream implements UpstreamStream {
     if (this.#done) return;
     this.#done = true;
     // An interim answer and nothing after it is no answer.
-    if (this.#interim) this.events.onFault('upstream_invalid', 'the connection was closed after an interim answer', false);
+    if (this.#interims > 0) this.events.onFault('upstream_invalid', 'the connection was closed after an interim answer', false);
     else this.events.onFault(refusal, why, false);
   }
 
@@ -198,7 +199,12 @@ class H1Stream implements UpstreamStream {
       return;
     }
     if (head.status < 200) {
-      this.#interim = true;
+      if (++this.#interims > MAX_INTERIM) {
+        this.#done = true;
+        this.#connection.release(false);
+        this.events.onFault('upstream_invalid', 'too many interim answers', false);
+        return;
+      }
       this.events.onInterim(head);
       return;
     }

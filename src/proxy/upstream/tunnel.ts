@@ -4,10 +4,10 @@ import { callAt } from '../clock.ts';
 import type { Fields } from '../codec/fields.ts';
 import type { Framing } from '../codec/h1/framing.ts';
 import type { ResponseHead } from '../codec/h1/head.ts';
-import { TUNNEL_IDLE_MS } from '../codec/limits.ts';
+import { MAX_INTERIM, TUNNEL_IDLE_MS } from '../codec/limits.ts';
 import type { Channel, ChannelEvents } from '../net/channel.ts';
 import type { Connected } from '../net/connect.ts';
-import { encodeOpen, OPEN_TCP } from '../tunnel/frame.ts';
+import { BodyCount, encodeOpen, OPEN_TCP } from '../tunnel/frame.ts';
 import { type StreamHandler, TunnelSession, type TunnelStream } from '../tunnel/session.ts';
 import type { UpstreamConnection, UpstreamEvents, UpstreamRequest, UpstreamStream } from './stream.ts';
 
@@ -42,11 +42,7 @@ export class Tunnel implements UpstreamConnection {
   }
 
   open(request: UpstreamRequest, events: UpstreamEvents): UpstreamStream {
-    const { head, framing } = request;
-    const version = head.major === 2 ? '2' : head.minor === 0 ? '1.0' : '1.1';
-    const text = encodeOpen(version, framing, request.upgrade, head.method, request.target, request.fields);
-    const empty = framing.kind === 'none' && request.upgrade === undefined;
-    return new HttpStream(this.#session, text, empty, request.upgrade !== undefined, events, this.connected.expiresAtMs);
+    return new HttpStream(this.#session, request, events, this.connected.expiresAtMs);
   }
 
   giveBack(): void {}
@@ -73,6 +69,8 @@ export class Tunnel implements UpstreamConnection {
   }
 }
 
+const NO_BODY: Framing = { kind: 'none' };
+
 class HttpStream implements UpstreamStream, StreamHandler {
   readonly reused = false;
   readonly #events: UpstreamEvents;
@@ -81,12 +79,21 @@ class HttpStream implements UpstreamStream, StreamHandler {
   #ended: boolean;
   /** Asks to switch protocols: this side of the stream stays open until that is refused. */
   #upgrading: boolean;
+  readonly #method: string;
+  /** What may still come of the answer; undefined before its head. */
+  #answer: BodyCount | undefined;
+  #interims = 0;
   #done = false;
 
-  constructor(session: TunnelSession, text: string, empty: boolean, upgrading: boolean, events: UpstreamEvents, expiresAtMs: number) {
+  constructor(session: TunnelSession, request: UpstreamRequest, events: UpstreamEvents, expiresAtMs: number) {
+    const { head, framing, upgrade } = request;
+    const version = head.major === 2 ? '2' : head.minor === 0 ? '1.0' : '1.1';
+    const text = encodeOpen(version, framing, upgrade, head.method, request.target, request.fields);
+    const empty = framing.kind === 'none' && upgrade === undefined;
+    this.#method = head.method;
     this.#events = events;
     this.#ended = empty;
-    this.#upgrading = upgrading;
+    this.#upgrading = upgrade !== undefined;
     this.#expiresAtMs = expiresAtMs;
     this.#stream = session.open(text, empty, this);
   }
@@ -118,28 +125,46 @@ class HttpStream implements UpstreamStream, StreamHandler {
   onHead(head: ResponseHead, framing: Framing): void {
     if (this.#done) return;
     if (head.status === 101) {
+      if (!this.#upgrading) return this.#break('a switch of protocols that nobody asked for');
       this.#done = true;
       this.#events.onUpgrade(head, new TunnelChannel(this.#stream, this.#expiresAtMs));
       return;
     }
-    if (head.status < 200) return this.#events.onInterim(head);
+    if (head.status < 200) {
+      if (++this.#interims > MAX_INTERIM) return this.#break('too many interim answers');
+      return this.#events.onInterim(head);
+    }
     if (this.#upgrading) {
       this.#upgrading = false;
       this.end([]);
     }
-    this.#events.onHead(head, framing);
+    // A second head, or a body where there can be none.
+    const bodiless = this.#method === 'HEAD' || head.status === 204 || head.status === 304;
+    if (this.#answer !== undefined) return this.#break('a second head');
+    this.#answer = new BodyCount(bodiless ? NO_BODY : framing);
+    this.#events.onHead(head, bodiless ? NO_BODY : framing);
   }
 
   onData(bytes: Buffer): void {
-    if (!this.#done) this.#events.onData(bytes);
+    if (this.#done) return;
+    if (this.#answer?.take(bytes.length) === true) this.#events.onData(bytes);
+    else this.#break('more of an answer than its head says');
   }
 
   // An answer that is whole before the request is: the rest of the request has nowhere to go.
   onEnd(trailers: Fields): void {
     if (this.#done) return;
+    if (this.#answer?.isWhole !== true) return this.#break('an answer that ended before it was whole');
     this.#done = true;
     if (!this.#ended) this.#stream.reset('canceled');
     this.#events.onEnd(trailers);
+  }
+
+  // The other end is authenticated, not trusted: what does not fit its head would be read as another answer behind this proxy.
+  #break(why: string): void {
+    this.#done = true;
+    this.#stream.reset('upstream_invalid');
+    this.#events.onFault('upstream_invalid', why, false);
   }
 
   onReset(reason: string): void {
