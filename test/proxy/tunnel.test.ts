@@ -317,11 +317,11 @@ test('streams that nobody reads hold their window, stop their senders, and do no
       stream.pause();
     } else void ear.over.then(() => stream.finish(Buffer.from(String(ear.received))));
   });
-  const megabyte = Buffer.alloc(1024 * 1024);
+  const large = Buffer.alloc(2 * STREAM_WINDOW);
   const blocked = Array.from({ length: 50 }, () => {
     const ear = new Ear();
     const stream = both.client.open('tcp', false, ear);
-    return { ear, stream, room: stream.write(megabyte) };
+    return { ear, stream, room: stream.write(large) };
   });
   assert.ok(blocked.every(({ room }) => !room));
   for (let i = 0; i < 20; i++) {
@@ -337,7 +337,7 @@ test('streams that nobody reads hold their window, stop their senders, and do no
   for (const stream of stuck) stream.resume();
   for (const { stream } of blocked) stream.end([]);
   await Promise.all(stuck.map((stream) => (stream.handler as Ear).over));
-  assert.ok(stuck.every((stream) => (stream.handler as Ear).received === megabyte.length));
+  assert.ok(stuck.every((stream) => (stream.handler as Ear).received === large.length));
 });
 
 test('a small answer does not wait for a large one', async () => {

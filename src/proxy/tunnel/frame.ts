@@ -15,8 +15,8 @@ export const HEADER_BYTES = 8;
 /** With its header just one TLS record of 16 KiB. */
 export const MAX_DATA_BYTES = 16 * 1024 - HEADER_BYTES;
 /** What either side may send before the other has given more: for one stream, and for all of a connection. */
-export const STREAM_WINDOW = 256 * 1024;
-export const CONNECTION_WINDOW = 16 * 1024 * 1024;
+export const STREAM_WINDOW = 1024 * 1024;
+export const CONNECTION_WINDOW = 64 * 1024 * 1024;
 
 export const FRAME = { data: 0, open: 1, head: 2, trailers: 3, reset: 4, window: 5, ping: 6, pong: 7, goaway: 8 } as const;
 export const END_FLAG = 0x80;

@@ -53,8 +53,10 @@ export interface SessionEvents {
   onClosed(): void;
 }
 
+/** So much that was read is given back to the connection at once. */
+const CONNECTION_RETURN_BYTES = 128 * 1024;
 /** More than this waiting in the socket, and streams wait for their turn. */
-const CLOGGED_BYTES = 128 * 1024;
+const CLOGGED_BYTES = 256 * 1024;
 /** With so few streams, batching would only delay. */
 const QUIET_STREAMS = 2;
 const MAX_STREAM_ID = 2 ** 31;
@@ -176,7 +178,7 @@ export class TunnelSession {
   consume(bytes: number): void {
     this.#consumed += bytes;
     // Given back early: what streams that nobody reads hold must not keep the last of the window from the others.
-    if (this.#consumed < STREAM_WINDOW / 2 || this.#closed) return;
+    if (this.#consumed < CONNECTION_RETURN_BYTES || this.#closed) return;
     this.#receiveWindow += this.#consumed;
     this.outbox.number(FRAME.window, 0, this.#consumed);
     this.#consumed = 0;
