@@ -318,3 +318,31 @@ test('the control plane cuts what an identity has open, and only that', async ()
     [0, 0, 0],
   );
 });
+
+test('a caller that never reads stops the service that answers, and costs the proxies a window', async () => {
+  await using running = await mesh('{}');
+  let written = 0;
+  await using app = await startApp((request, response) => {
+    if (request.url !== '/endless') return void response.end('ok');
+    const part = Buffer.alloc(64 * 1024);
+    const more = (): void => {
+      do written += part.length;
+      while (response.write(part));
+    };
+    response.on('drain', more);
+    more();
+  });
+  await running.addProxy('back', { appPort: app.port });
+  const front = await running.addProxy('front');
+  const { connect } = await import('node:net');
+  const socket = connect(front.ports.outbound['back'] ?? 0, '127.0.0.1', () => socket.write('GET /endless HTTP/1.1\r\nHost: back\r\n\r\n'));
+  socket.on('error', () => undefined).pause();
+  let before = -1;
+  while (written === 0 || written !== before) {
+    before = written;
+    await new Promise((done) => setTimeout(done, 300));
+  }
+  assert.ok(written < 32 * 1024 * 1024, `${written} bytes are on their way`);
+  assert.equal((await ask(front, '/')).status, 200, 'and the others are served');
+  socket.destroy();
+});
