@@ -16,7 +16,9 @@ const count = z.int().min(1, 'at least 1');
 
 const settings = {
   balance: z.enum(BALANCERS).optional(),
-  timeouts: z.strictObject({ request: duration.optional(), perTry: duration.optional(), connect: duration.optional() }).optional(),
+  timeouts: z
+    .strictObject({ request: duration.optional(), perTry: duration.optional(), connect: duration.optional(), idle: duration.optional() })
+    .optional(),
   retries: z
     .strictObject({
       attempts: z.int().min(0).max(10, 'at most 10 retries').optional(),
@@ -100,6 +102,7 @@ function merge(base: Traffic, own: Settings, scope: string): Traffic {
       requestMs: timeouts?.request ?? base.timeouts.requestMs,
       perTryMs: timeouts?.perTry ?? base.timeouts.perTryMs,
       connectMs: timeouts?.connect ?? base.timeouts.connectMs,
+      idleMs: timeouts?.idle ?? base.timeouts.idleMs,
     },
     retries: {
       attempts: retries?.attempts ?? base.retries.attempts,

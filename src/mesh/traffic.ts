@@ -9,6 +9,8 @@ export interface Timeouts {
   /** The same for one try; 0 for none of its own. */
   readonly perTryMs: number;
   readonly connectMs: number;
+  /** A request body or an answer in which nothing moves for so long ends it; 0 for never. */
+  readonly idleMs: number;
 }
 
 export interface Retries {
@@ -94,7 +96,7 @@ export interface TrafficRoute {
 
 export const DEFAULT_TRAFFIC: Traffic = {
   balance: 'peakEwma',
-  timeouts: { requestMs: 30_000, perTryMs: 0, connectMs: 5000 },
+  timeouts: { requestMs: 30_000, perTryMs: 0, connectMs: 5000, idleMs: 300_000 },
   retries: { attempts: 2, budget: 0.2, minPerSecond: 10, backoffMs: 25, maxBackoffMs: 250 },
   circuit: { maxConnections: 10_000, maxPending: 1024, maxRequests: 1024 },
   outliers: { consecutive: 5, ejectionMs: 30_000, maxEjectionMs: 300_000, maxEjectionPercent: 10 },

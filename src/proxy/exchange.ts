@@ -90,6 +90,9 @@ export class Exchange implements UpstreamEvents, Deadline {
   /** Epoch milliseconds by which the caller wants its answer; Infinity when it did not say. */
   #deadlineMs = Number.POSITIVE_INFINITY;
   #requestDueMs = Number.POSITIVE_INFINITY;
+  #tryDueMs = Number.POSITIVE_INFINITY;
+  /** When a byte of a body last came. */
+  #movedMs = this.#startMs;
   dueAtMs = Number.POSITIVE_INFINITY;
   #pause: NodeJS.Timeout | undefined;
   /** The service that gets a copy when the request is whole. */
@@ -147,6 +150,7 @@ export class Exchange implements UpstreamEvents, Deadline {
   onBody(bytes: Buffer): void {
     this.#requestBytes += bytes.length;
     if (this.#finished) return;
+    this.#movedMs = nowMs();
     if (this.#stream === undefined) {
       this.#waiting.push(bytes);
       this.#downstream.pauseBody();
@@ -175,10 +179,34 @@ export class Exchange implements UpstreamEvents, Deadline {
   onDue(): void {
     if (this.#finished) return;
     const now = nowMs();
+    if (now < Math.min(this.#tryDueMs, this.#requestDueMs, this.#finalMs)) {
+      if (now < this.#idleDueMs) this.#schedule();
+      else this.#stall();
+      return;
+    }
     const whole = now >= this.#requestDueMs || now >= this.#deadlineMs;
     const refusal = now >= this.#deadlineMs ? 'deadline' : 'timeout';
     this.#stream?.abort();
     this.#fault(refusal, `no answer within ${Math.round(now - this.#startMs)} ms`, false, !whole);
+  }
+
+  /** A call of gRPC has its deadline to the last byte, any other request to the head of its answer. */
+  get #finalMs(): number {
+    return this.#headSent && !this.#isGrpc ? Number.POSITIVE_INFINITY : this.#deadlineMs;
+  }
+
+  get #idleDueMs(): number {
+    const { idleMs } = this.#traffic.timeouts;
+    return idleMs > 0 ? this.#movedMs + idleMs : Number.POSITIVE_INFINITY;
+  }
+
+  // A caller that stopped sending or reading, or a service that stopped answering.
+  #stall(): void {
+    const why = `nothing has moved for ${this.#traffic.timeouts.idleMs} ms`;
+    this.#stream?.abort();
+    if (this.#headSent || this.#bodyEnded !== undefined) return this.#fault('timeout', why, false, false);
+    this.#endAttempt(undefined, undefined);
+    this.#refuse({ refusal: 'bad_request', why, status: 408 });
   }
 
   #authorize(tables: Tables, route: Route): Permit | undefined {
@@ -305,7 +333,8 @@ export class Exchange implements UpstreamEvents, Deadline {
     }
     if (this.#bodyEnded !== undefined) this.#endRequest(stream, this.#bodyEnded);
     else {
-      if (this.#deadlineMs !== Number.POSITIVE_INFINITY) this.#arm(Number.POSITIVE_INFINITY);
+      this.#movedMs = nowMs();
+      this.#arm(Number.POSITIVE_INFINITY);
       if (room) this.#downstream.resumeBody();
     }
   }
@@ -322,7 +351,12 @@ export class Exchange implements UpstreamEvents, Deadline {
   }
 
   #arm(tryDueMs: number): void {
-    this.dueAtMs = Math.min(tryDueMs, this.#requestDueMs, this.#deadlineMs);
+    this.#tryDueMs = tryDueMs;
+    this.#schedule();
+  }
+
+  #schedule(): void {
+    this.dueAtMs = Math.min(this.#tryDueMs, this.#requestDueMs, this.#finalMs, this.#idleDueMs);
     if (this.dueAtMs !== Number.POSITIVE_INFINITY) this.#runtime.deadlines.add(this);
   }
 
@@ -353,14 +387,13 @@ export class Exchange implements UpstreamEvents, Deadline {
         return this.#again(true);
       }
     }
-    // A call of gRPC has its deadline to the last byte.
     if (this.#isGrpc) this.#grpcStatus = fieldOf(head.fields, 'grpc-status');
-    else this.#runtime.deadlines.remove(this);
     this.#status = head.status;
     this.#headSent = true;
     this.#replay = undefined;
     this.#requestDueMs = Number.POSITIVE_INFINITY;
-    if (this.#isGrpc) this.#arm(Number.POSITIVE_INFINITY);
+    this.#movedMs = nowMs();
+    this.#arm(Number.POSITIVE_INFINITY);
     this.#downstream.head(head.status, head.reason, this.#answerFields(head), framing);
   }
 
@@ -395,6 +428,7 @@ export class Exchange implements UpstreamEvents, Deadline {
   onData(bytes: Buffer): void {
     if (this.#finished) return;
     this.#responseBytes += bytes.length;
+    this.#movedMs = nowMs();
     if (!this.#downstream.data(bytes)) this.#stream?.pause();
   }
 

@@ -215,7 +215,7 @@ test('nothing comes of a connection within its time: another endpoint, else a re
 });
 
 test('server-sent events arrive one by one, and the stream lasts longer than the time for an answer', async () => {
-  await using running = await mesh('{timeouts: {request: 300ms}}');
+  await using running = await mesh('{timeouts: {request: 300ms, idle: 2s}}');
   await using app = await startApp((_request, response) => {
     response.writeHead(200, { 'content-type': 'text/event-stream' });
     let sent = 0;
@@ -345,4 +345,37 @@ test('a caller that never reads stops the service that answers, and costs the pr
   assert.ok(written < 32 * 1024 * 1024, `${written} bytes are on their way`);
   assert.equal((await ask(front, '/')).status, 200, 'and the others are served');
   socket.destroy();
+});
+
+test('an upload that stalls is 408, and an answer that nobody reads is ended, after the idle time', async () => {
+  await using running = await mesh('{timeouts: {idle: 300ms}}');
+  await using app = await startApp((request, response) => {
+    if (request.url !== '/endless') return void request.resume().on('end', () => response.end('ok'));
+    const part = Buffer.alloc(64 * 1024);
+    const more = (): void => {
+      while (response.write(part));
+    };
+    response.on('drain', more);
+    more();
+  });
+  await running.addProxy('back', { appPort: app.port });
+  const front = await running.addProxy('front');
+  const { connect } = await import('node:net');
+  const talk = (bytes: string, reads: boolean): Promise<string> =>
+    new Promise((done) => {
+      let text = '';
+      const socket = connect(front.ports.outbound['back'] ?? 0, '127.0.0.1', () => socket.write(bytes));
+      socket.on('error', () => undefined).on('close', () => done(text));
+      if (reads) socket.on('data', (part: Buffer) => (text += part.toString('latin1')));
+      // Reads again at last, to hear how it ended.
+      else setTimeout(() => socket.resume(), 1500);
+    });
+  const began = Date.now();
+  assert.match(
+    await talk('PUT / HTTP/1.1\r\nHost: back\r\nContent-Length: 10\r\n\r\nabc', true),
+    /^HTTP\/1\.1 408 [\s\S]*nothing has moved/,
+  );
+  await talk('GET /endless HTTP/1.1\r\nHost: back\r\n\r\n', false);
+  assert.ok(Date.now() - began < 8000);
+  assert.equal((await ask(front, '/')).status, 200);
 });

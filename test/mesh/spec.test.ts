@@ -47,7 +47,7 @@ test('traffic: what is written changes the default, and a route changes what its
   const web = parseMeshFile('mesh.yaml', text).spec?.services['web'];
   assert.deepEqual(web?.traffic, {
     ...DEFAULT_TRAFFIC,
-    timeouts: { requestMs: 2000, perTryMs: 0, connectMs: 5000 },
+    timeouts: { requestMs: 2000, perTryMs: 0, connectMs: 5000, idleMs: 300_000 },
     retries: { ...DEFAULT_TRAFFIC.retries, budget: 0.5 },
   });
   assert.deepEqual(web?.trafficRoutes, [
@@ -56,7 +56,7 @@ test('traffic: what is written changes the default, and a route changes what its
       methods: ['GET'],
       traffic: {
         ...web?.traffic,
-        timeouts: { requestMs: 2000, perTryMs: 500, connectMs: 5000 },
+        timeouts: { requestMs: 2000, perTryMs: 500, connectMs: 5000, idleMs: 300_000 },
         rateLimit: { scope: 'GET /slow/**', requestsPerSecond: 2.5, burst: 3 },
       },
     },
