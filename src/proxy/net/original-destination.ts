@@ -1,6 +1,5 @@
 // Where a connection that the kernel redirected to this proxy was meant to go (Linux, nftables or iptables `redirect`).
 // getsockopt(fd, SOL_IP, SO_ORIGINAL_DST): linux/netfilter_ipv4.h. The library is looked up on the first use only.
-import { dlopen } from 'node:ffi';
 import type { Socket } from 'node:net';
 
 const SOL_IP = 0;
@@ -11,8 +10,11 @@ const SOCKADDR_BYTES = 16;
 type GetSockOpt = (fd: number, level: number, option: number, value: Buffer, length: Buffer) => number;
 let getsockopt: GetSockOpt | undefined;
 
+// Loaded when it is needed: most proxies capture nothing.
 function load(): GetSockOpt {
-  const { functions } = dlopen(null, { getsockopt: { arguments: ['i32', 'i32', 'i32', 'buffer', 'buffer'], return: 'i32' } });
+  const { functions } = process
+    .getBuiltinModule('node:ffi')
+    .dlopen(null, { getsockopt: { arguments: ['i32', 'i32', 'i32', 'buffer', 'buffer'], return: 'i32' } });
   return functions.getsockopt as unknown as GetSockOpt;
 }
 
