@@ -7,6 +7,7 @@
 import { randomBytes, verify, X509Certificate } from 'node:crypto';
 import { Fault } from '../base/fault.ts';
 import { sha256 } from '../base/hash.ts';
+import { Pending } from '../base/pending.ts';
 import { readPeer } from '../certs/peer.ts';
 import { makeSpiffeId, printSpiffeId } from '../mesh/identity.ts';
 import { type FromProxy, type Hello, PROTOCOL, type ProxyCommand, type ToProxy } from '../mesh/messages.ts';
@@ -29,8 +30,7 @@ export class ProxySession {
   #accepted = false;
   #service = '';
   #requests: number[] = [];
-  #lastCommand = 0;
-  readonly #commands = new Map<number, (ended: number) => void>();
+  readonly #commands = new Pending<number>();
   wantVersion: string | undefined;
   haveVersion: string | undefined;
   nack: { version: string; message: string } | undefined;
@@ -83,8 +83,7 @@ export class ProxySession {
         );
         return;
       case 'result':
-        this.#commands.get(message.id)?.(message.ended);
-        this.#commands.delete(message.id);
+        this.#commands.settle(message.id, message.ended);
         return;
       case 'dropped':
         this.#plane.samplesDropped += message.count;
@@ -101,18 +100,7 @@ export class ProxySession {
 
   /** Resolves with how many connections ended; undefined when the proxy does not answer in time. */
   command(command: ProxyCommand): Promise<number | undefined> {
-    const id = ++this.#lastCommand;
-    return new Promise((resolve) => {
-      const timer = setTimeout(() => {
-        this.#commands.delete(id);
-        resolve(undefined);
-      }, COMMAND_LIMIT_MS);
-      this.#commands.set(id, (ended) => {
-        clearTimeout(timer);
-        resolve(ended);
-      });
-      this.#send({ kind: 'command', id, command });
-    });
+    return this.#commands.ask(COMMAND_LIMIT_MS, (id) => this.#send({ kind: 'command', id, command }));
   }
 
   closed(): void {

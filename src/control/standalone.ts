@@ -6,7 +6,7 @@ import { type Finding, reaches } from '../base/finding.ts';
 import { contentVersion } from '../base/hash.ts';
 import { parseSpiffeId, printSpiffeId, type SpiffeId } from '../mesh/identity.ts';
 import type { ProxyFile } from '../mesh/proxy-file.ts';
-import type { ProxySnapshot, Upstream } from '../mesh/snapshot.ts';
+import { addressKey, type ProxySnapshot, type Upstream } from '../mesh/snapshot.ts';
 import { DEFAULT_TTL_MS, type MeshSpec, type ServiceSpec } from '../mesh/spec.ts';
 import { resolveTraffic, type TrafficText } from '../mesh/traffic-spec.ts';
 import { compilePolicy, emptyPolicy } from '../policy/compile.ts';
@@ -36,7 +36,7 @@ export function standaloneSnapshot(
         protocol,
         spiffeId: identity,
         endpoints: endpoints.map(({ host, port }, i) => ({ instance: `${service}-${i}`, host, port })),
-        addresses: addresses.map(({ host, port }) => `${host}:${port}`),
+        addresses: addresses.map(addressKey),
         ...trafficOf(traffic),
       }),
     ),

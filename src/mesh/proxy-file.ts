@@ -5,12 +5,12 @@
 import { decode, type Located, parseYaml, z } from '../base/decode.ts';
 import type { Finding } from '../base/finding.ts';
 import { didYouMean } from '../base/suggest.ts';
-import { NAME, parseSpiffeId } from './identity.ts';
+import { parseSpiffeId } from './identity.ts';
+import { name } from './schemas.ts';
 import { PROTOCOLS, type Protocol } from './snapshot.ts';
 import { namedServices, type TrafficText, trafficSpec } from './traffic-spec.ts';
 import { API_VERSION } from './version.ts';
 
-const name = z.string().regex(NAME, 'a name is 1 to 63 of a-z, 0-9 and `-`, and starts and ends with a letter or digit');
 const path = z.string().min(1, 'a file name is wanted');
 const protocol = z.enum(PROTOCOLS).default('http');
 

@@ -14,6 +14,11 @@ export interface Endpoint {
   readonly port: number;
 }
 
+/** `host:port`: the key of pools, counts and addresses. */
+export function addressKey({ host, port }: { readonly host: string; readonly port: number }): string {
+  return `${host}:${port}`;
+}
+
 /** One port of one service, as its callers see it. */
 export interface Upstream {
   readonly service: string;
@@ -26,6 +31,11 @@ export interface Upstream {
   readonly addresses?: readonly string[];
   readonly traffic: Traffic;
   readonly trafficRoutes: readonly TrafficRoute[];
+}
+
+/** `service:port name`. */
+export function upstreamKey({ service, portName }: Upstream): string {
+  return `${service}:${portName}`;
 }
 
 export interface TracingRules {

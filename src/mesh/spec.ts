@@ -5,13 +5,13 @@
 import { decode, type Located, parseYaml, z } from '../base/decode.ts';
 import type { Finding } from '../base/finding.ts';
 import { didYouMean } from '../base/suggest.ts';
-import { INGRESS, isTrustDomain, NAME } from './identity.ts';
+import { INGRESS, isTrustDomain } from './identity.ts';
+import { duration, name } from './schemas.ts';
 import { PROTOCOLS, type Protocol } from './snapshot.ts';
 import type { Traffic, TrafficRoute } from './traffic.ts';
-import { duration, namedServices, resolveTraffic, trafficSpec } from './traffic-spec.ts';
+import { namedServices, resolveTraffic, trafficSpec } from './traffic-spec.ts';
 import { API_VERSION } from './version.ts';
 
-const name = z.string().regex(NAME, 'a name is 1 to 63 of a-z, 0-9 and `-`, and starts and ends with a letter or digit');
 const port = z.int().min(0).max(65535);
 
 const portSpec = z.strictObject({

@@ -1,16 +1,8 @@
 // The `traffic:` section of a service, as text: what is written changes the defaults, a route changes what its service says.
 import { z } from '../base/decode.ts';
-import { parseDuration } from '../base/duration.ts';
-import { NAME } from './identity.ts';
+import { duration, name } from './schemas.ts';
 import { BALANCERS, DEFAULT_TRAFFIC, type Traffic, type TrafficRoute } from './traffic.ts';
 
-const DURATION = 'a duration such as `10s`, `250ms` or `1h30m` is wanted';
-const name = z.string().regex(NAME, 'a name is 1 to 63 of a-z, 0-9 and `-`, and starts and ends with a letter or digit');
-/** Milliseconds. */
-export const duration = z
-  .string(DURATION)
-  .refine((text) => parseDuration(text) !== undefined, DURATION)
-  .transform((text) => parseDuration(text) ?? 0);
 const percent = z.number().min(0).max(100, 'a share in percent is at most 100');
 const count = z.int().min(1, 'at least 1');
 

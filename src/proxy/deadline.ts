@@ -10,12 +10,11 @@ const MILLISECONDS = /^[0-9]{1,9}$/;
 const GRPC = /^([0-9]{1,8})([HMSmun])$/;
 const UNIT_MS: Readonly<Record<string, number>> = { H: 3_600_000, M: 60_000, S: 1000, m: 1, u: 1e-3, n: 1e-6 };
 
-/** Epoch milliseconds, or Infinity. `remembered`: of the inbound request that this one was made for. */
-export function readDeadline(listener: Listener, fields: Fields, isGrpc: boolean, nowMs: number, remembered: number): number {
+/** Until when the caller says that it waits: epoch milliseconds, or Infinity. */
+export function readDeadline(listener: Listener, fields: Fields, isGrpc: boolean, nowMs: number): number {
   const own = listener.kind === 'inbound' ? milliseconds(fieldOf(fields, BETWEEN_PROXIES)) : undefined;
   const grpc = isGrpc ? grpcTimeoutMs(fieldOf(fields, 'grpc-timeout')) : undefined;
-  const given = Math.min(own ?? Number.POSITIVE_INFINITY, grpc ?? Number.POSITIVE_INFINITY);
-  return Math.min(nowMs + given, listener.kind === 'inbound' || listener.kind === 'ingress' ? Number.POSITIVE_INFINITY : remembered);
+  return nowMs + Math.min(own ?? Number.POSITIVE_INFINITY, grpc ?? Number.POSITIVE_INFINITY);
 }
 
 export function grpcTimeoutMs(text: string | undefined): number | undefined {

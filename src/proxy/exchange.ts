@@ -20,7 +20,7 @@ import type { Origin } from './connection.ts';
 import { readDeadline, writeDeadline } from './deadline.ts';
 import type { Deadline } from './deadlines.ts';
 import type { Channel } from './net/channel.ts';
-import { authorize, type Permit, permitOutbound } from './permit.ts';
+import { type AttemptFacts, authorize, type Permit, permitOutbound } from './permit.ts';
 import { answerFor, httpStatusOf, isGrpc, type RefusalDetails } from './rescue.ts';
 import { match, type Route } from './route/match.ts';
 import { chooseFault, chooseSplit, trafficFor } from './route/traffic.ts';
@@ -135,7 +135,9 @@ export class Exchange implements UpstreamEvents, Deadline {
     const { listener } = this.#origin;
     const { memory } = this.#runtime;
     this.#tracing = traceExchange(listener, tables, memory, this.#head.fields);
-    this.#deadlineMs = readDeadline(listener, this.#head.fields, this.#isGrpc, this.#startMs, memory.deadlineOf(this.#tracing.requestId));
+    // A request of the own application has no more time than the one that it is made for.
+    const remembered = this.#isServed ? Number.POSITIVE_INFINITY : memory.deadlineOf(this.#tracing.requestId);
+    this.#deadlineMs = Math.min(remembered, readDeadline(listener, this.#head.fields, this.#isGrpc, this.#startMs));
     if (listener.kind === 'inbound') memory.remember(this.#tracing.requestId, this.#tracing, this.#deadlineMs);
     const route = match(listener, tables, this.#head.method, this.#head.target, this.#head.minor, this.#head.fields);
     if ('refusal' in route) return this.#refuse(route);
@@ -213,22 +215,12 @@ export class Exchange implements UpstreamEvents, Deadline {
     const { listener, peer } = this.#origin;
     if (listener.kind !== 'inbound' && listener.kind !== 'ingress')
       return route.upstream === undefined ? undefined : permitOutbound(route.upstream);
-    const port =
-      listener.kind === 'inbound' ? { name: listener.portName, number: listener.appPort } : { name: 'http', number: listener.port };
     const target =
-      route.upstream === undefined
-        ? ({
-            kind: 'app',
-            host: listener.kind === 'inbound' ? listener.appHost : '127.0.0.1',
-            port: port.number,
-            protocol: listener.kind === 'inbound' ? listener.protocol : 'http',
-          } as const)
-        : ({ kind: 'service', upstream: route.upstream } as const);
-    const { decision, permit } = authorize(
-      tables,
-      { caller: peer?.id, port, http: { method: this.#head.method, path: route.path } },
-      target,
-    );
+      listener.kind === 'inbound'
+        ? ({ kind: 'app', host: listener.appHost, port: listener.appPort, protocol: listener.protocol } as const)
+        : route.upstream !== undefined && ({ kind: 'service', upstream: route.upstream } as const);
+    if (target === false) return undefined;
+    const { decision, permit } = authorize(tables, this.#facts(route), target);
     this.#decision = decision;
     if (permit === undefined)
       this.#runtime.log(
@@ -418,11 +410,18 @@ export class Exchange implements UpstreamEvents, Deadline {
   /** Whether the policy in force now still allows what was allowed when it began. */
   #judgeAgain(): boolean {
     const tables = this.#runtime.tables;
+    if (tables === undefined || this.#route === undefined || this.#permit === undefined) return true;
+    return authorize(tables, this.#facts(this.#route), this.#permit.target).permit !== undefined;
+  }
+
+  /** What the policy is asked about this request. */
+  #facts(route: Route): AttemptFacts {
     const { listener, peer } = this.#origin;
-    if (tables === undefined || listener.kind !== 'inbound' || this.#route === undefined) return true;
-    const port = { name: listener.portName, number: listener.appPort };
-    const facts = { caller: peer?.id, port, http: { method: this.#head.method, path: this.#route.path } };
-    return authorize(tables, facts, (this.#permit as Permit).target).permit !== undefined;
+    const port =
+      listener.kind === 'inbound'
+        ? { name: listener.portName, number: listener.appPort }
+        : { name: 'http', number: listener.kind === 'ingress' ? listener.port : 0 };
+    return { caller: peer?.id, port, http: { method: this.#head.method, path: route.path } };
   }
 
   onData(bytes: Buffer): void {

@@ -62,10 +62,7 @@ export async function startProxy(
     draining: false,
     log,
   };
-  const isKnownEndpoint = (key: string): boolean =>
-    [...(runtime.tables?.upstreams.values() ?? [])].some((upstream) =>
-      upstream.endpoints.some(({ host, port }) => `${host}:${port}` === key),
-    );
+  const isKnownEndpoint = (key: string): boolean => runtime.tables?.byAddress.has(key) === true;
   const listeners: Listening[] = [];
   const ports = { inbound: {} as Record<string, number>, outbound: {} as Record<string, number> };
   for (const spec of bootstrap.inbound) {

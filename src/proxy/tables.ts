@@ -4,7 +4,7 @@
 import { Fault } from '../base/fault.ts';
 import type { CompiledPolicy } from '../mesh/authorization.ts';
 import { parseSpiffeId, type SpiffeId } from '../mesh/identity.ts';
-import type { ProxySnapshot, TracingRules, Upstream } from '../mesh/snapshot.ts';
+import { addressKey, type ProxySnapshot, type TracingRules, type Upstream, upstreamKey } from '../mesh/snapshot.ts';
 
 export interface Tables {
   readonly version: string;
@@ -27,11 +27,11 @@ export function buildTables(snapshot: ProxySnapshot): Tables {
   const upstreams = new Map<string, Upstream>();
   for (const upstream of snapshot.upstreams) {
     if (!upstreams.has(upstream.service)) upstreams.set(upstream.service, upstream);
-    upstreams.set(`${upstream.service}:${upstream.portName}`, upstream);
+    upstreams.set(upstreamKey(upstream), upstream);
   }
   const byAddress = new Map<string, Upstream>();
   for (const upstream of snapshot.upstreams) {
-    for (const { host, port } of upstream.endpoints) byAddress.set(`${host}:${port}`, upstream);
+    for (const endpoint of upstream.endpoints) byAddress.set(addressKey(endpoint), upstream);
     for (const address of upstream.addresses ?? []) byAddress.set(address, upstream);
   }
   return {

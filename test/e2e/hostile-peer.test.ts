@@ -1,26 +1,17 @@
 // A proxy of the mesh that was taken over: it proves its identity, speaks the tunnel, and lies about where bodies end.
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { test } from 'node:test';
 import { connect, createServer, type TLSSocket } from 'node:tls';
-import { Authority } from '../../src/certs/authority.ts';
 import { END_FLAG, encodeHead, encodeOpen, FRAME } from '../../src/proxy/tunnel/frame.ts';
 import { type Credential, issueFor, service } from '../support/ca.ts';
-import { call, listen, startApp, TestMesh } from '../support/test-mesh.ts';
+import { authorityOf, call, listen, startApp, TestMesh } from '../support/test-mesh.ts';
 
 const MESH = 'services: {front: {command: x, calls: [back]}, back: {command: x, traffic: {retries: {attempts: 0}}}}\n';
 const POLICY = 'allow:\n  - front -> back: [POST /open, GET /open]\n';
 
 function credentialOf(mesh: TestMesh, name: string): Credential & { root: string } {
-  const read = (file: string): string => readFileSync(join(mesh.state.ca, file), 'utf8');
-  const files = {
-    rootCertificate: read('root.pem'),
-    rootKey: read('root-key.pem'),
-    intermediateCertificate: read('intermediate.pem'),
-    intermediateKey: read('intermediate-key.pem'),
-  };
-  return { ...issueFor({ files, authority: new Authority(files) }, service(name)), root: files.rootCertificate };
+  const ca = authorityOf(mesh);
+  return { ...issueFor(ca, service(name)), root: ca.files.rootCertificate };
 }
 
 function frame(type: number, stream: number, payload: string): Buffer {

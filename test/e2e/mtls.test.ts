@@ -1,33 +1,18 @@
 // What is on the wire between two proxies, and who gets in. The application counts: a refused caller is one whose request it never saw.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
 import { connect, createServer, type Socket } from 'node:net';
-import { join } from 'node:path';
 import { test } from 'node:test';
 import { type ConnectionOptions, connect as connectTls, createServer as createTlsServer } from 'node:tls';
-import { Authority } from '../../src/certs/authority.ts';
 import { MAX_HANDSHAKES } from '../../src/proxy/codec/limits.ts';
-import { type Credential, forge, issueFor, makeTestAuthority, service, type TestAuthority } from '../support/ca.ts';
-import { call, listen, startApp, startRelay, TestMesh } from '../support/test-mesh.ts';
+import { type Credential, forge, issueFor, makeTestAuthority, service } from '../support/ca.ts';
+import { authorityOf, call, listen, startApp, startRelay, TestMesh } from '../support/test-mesh.ts';
 
 const MESH =
   'services:\n  web: {command: x, calls: [orders, ledger]}\n  orders: {command: x}\n  ledger: {command: x, ports: {ledger: {protocol: tcp}}}\n';
 const POLICY = 'allow:\n  - web -> orders: any\n  - web -> ledger: tcp\n';
 /** A TLS 1.3 handshake with two certificate chains is longer than this each way. */
 const HANDSHAKE_BYTES = 1000;
-
-/** The mesh's own authority, to make certificates that its proxies never asked for. */
-function authorityOf(mesh: TestMesh): TestAuthority {
-  const read = (name: string): string => readFileSync(join(mesh.state.ca, name), 'utf8');
-  const files = {
-    rootCertificate: read('root.pem'),
-    rootKey: read('root-key.pem'),
-    intermediateCertificate: read('intermediate.pem'),
-    intermediateKey: read('intermediate-key.pem'),
-  };
-  return { files, authority: new Authority(files) };
-}
 
 test('between two proxies passes TLS 1.3 and nothing of the request', async () => {
   await using mesh = await TestMesh.start(MESH, POLICY);

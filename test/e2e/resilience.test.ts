@@ -319,18 +319,25 @@ test('the control plane cuts what an identity has open, and only that', async ()
   );
 });
 
-test('a caller that never reads stops the service that answers, and costs the proxies a window', async () => {
-  await using running = await mesh('{}');
-  let written = 0;
-  await using app = await startApp((request, response) => {
-    if (request.url !== '/endless') return void response.end('ok');
+/** Answers `/endless` without end, as fast as it is read; `onWritten` counts. Anything else is read whole and answered with `ok`. */
+function startEndless(onWritten: (bytes: number) => void): ReturnType<typeof startApp> {
+  return startApp((request, response) => {
+    if (request.url !== '/endless') return void request.resume().on('end', () => response.end('ok'));
     const part = Buffer.alloc(64 * 1024);
     const more = (): void => {
-      do written += part.length;
+      do onWritten(part.length);
       while (response.write(part));
     };
     response.on('drain', more);
     more();
+  });
+}
+
+test('a caller that never reads stops the service that answers, and costs the proxies a window', async () => {
+  await using running = await mesh('{}');
+  let written = 0;
+  await using app = await startEndless((bytes) => {
+    written += bytes;
   });
   await running.addProxy('back', { appPort: app.port });
   const front = await running.addProxy('front');
@@ -349,15 +356,7 @@ test('a caller that never reads stops the service that answers, and costs the pr
 
 test('an upload that stalls is 408, and an answer that nobody reads is ended, after the idle time', async () => {
   await using running = await mesh('{timeouts: {idle: 300ms}}');
-  await using app = await startApp((request, response) => {
-    if (request.url !== '/endless') return void request.resume().on('end', () => response.end('ok'));
-    const part = Buffer.alloc(64 * 1024);
-    const more = (): void => {
-      while (response.write(part));
-    };
-    response.on('drain', more);
-    more();
-  });
+  await using app = await startEndless(() => undefined);
   await running.addProxy('back', { appPort: app.port });
   const front = await running.addProxy('front');
   const { connect } = await import('node:net');

@@ -3,12 +3,13 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer as createHttpServer, request as httpRequest, type IncomingMessage, type ServerResponse } from 'node:http';
 import { createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { sha256 } from '../../src/base/hash.ts';
+import { Authority } from '../../src/certs/authority.ts';
 import type { InstanceState } from '../../src/mesh/messages.ts';
 import { type MeshSpec, parseMeshFile } from '../../src/mesh/spec.ts';
 import { AdminClient } from '../../src/platform/local/admin-client.ts';
@@ -16,6 +17,7 @@ import { makeStateDir, type StateDir, stateDirAt } from '../../src/platform/loca
 import { programArguments } from '../../src/platform/node/programs.ts';
 import type { Bootstrap, ProxyReport } from '../../src/proxy/bootstrap.ts';
 import { type RunningProxy, startProxy } from '../../src/proxy/start.ts';
+import type { TestAuthority } from './ca.ts';
 
 export interface TestProxy {
   readonly name: string;
@@ -209,6 +211,18 @@ export class TestMesh implements AsyncDisposable {
   async #tell(): Promise<void> {
     await this.client.request('instances.set', { instances: this.#instances() });
   }
+}
+
+/** The mesh's own authority, to make certificates that its proxies never asked for. */
+export function authorityOf(mesh: TestMesh): TestAuthority {
+  const read = (name: string): string => readFileSync(join(mesh.state.ca, name), 'utf8');
+  const files = {
+    rootCertificate: read('root.pem'),
+    rootKey: read('root-key.pem'),
+    intermediateCertificate: read('intermediate.pem'),
+    intermediateKey: read('intermediate-key.pem'),
+  };
+  return { files, authority: new Authority(files) };
 }
 
 export interface App extends AsyncDisposable {

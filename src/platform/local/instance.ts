@@ -14,6 +14,7 @@ import { Backoff } from '../../base/backoff.ts';
 import { codeOf, Fault } from '../../base/fault.ts';
 import { encodeFrame, FrameDecoder } from '../../base/frames.ts';
 import { sha256 } from '../../base/hash.ts';
+import { Pending } from '../../base/pending.ts';
 import { INGRESS } from '../../mesh/identity.ts';
 import type { InstanceState } from '../../mesh/messages.ts';
 import type { MeshSpec, ServiceSpec } from '../../mesh/spec.ts';
@@ -75,8 +76,7 @@ export class Instance {
   #fault: Fault | undefined;
   readonly #fixedIngressPort: number | undefined;
   #space: Space | undefined;
-  #lastProbe = 0;
-  readonly #probes = new Map<number, (ok: boolean) => void>();
+  readonly #probes = new Pending<boolean>();
 
   /** Without a service this is the ingress, on `ingressPort` (0: any). */
   constructor(context: InstanceContext, service: ServiceSpec | undefined, index: number, ingressPort: number | undefined) {
@@ -234,10 +234,7 @@ export class Instance {
           const report = message as ProxyReport;
           if (report.kind === 'listening') this.#ports = report;
           if (report.kind === 'ready') this.#onProxyReady();
-          if (report.kind === 'probed') {
-            this.#probes.get(report.id)?.(report.ok);
-            this.#probes.delete(report.id);
-          }
+          if (report.kind === 'probed') this.#probes.settle(report.id, report.ok);
           if (report.kind === 'failed') this.#onProxyFailed(Fault.fromRecord(report.fault));
           done();
         }
@@ -384,20 +381,12 @@ export class Instance {
   }
 
   // In a network of its own only the proxy can ask it.
-  #answers(port: number, path: string | undefined): Promise<boolean> {
+  async #answers(port: number, path: string | undefined): Promise<boolean> {
     if (this.#space === undefined) return path === undefined ? accepts(port) : answersHttp(port, path);
-    const id = ++this.#lastProbe;
-    return new Promise((resolve) => {
-      const timer = setTimeout(() => {
-        this.#probes.delete(id);
-        resolve(false);
-      }, PROBE_LIMIT_MS);
-      this.#probes.set(id, (ok) => {
-        clearTimeout(timer);
-        resolve(ok);
-      });
+    const question = (id: number): void => {
       this.#proxySocket?.write(encodeFrame({ kind: 'probe', id, port, ...(path === undefined ? {} : { path }) }));
-    });
+    };
+    return (await this.#probes.ask(PROBE_LIMIT_MS, question)) === true;
   }
 
   #becomeReady(): void {

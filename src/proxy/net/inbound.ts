@@ -3,6 +3,7 @@
 import type { Socket } from 'node:net';
 import { createServer, type Server, type TLSSocket } from 'node:tls';
 import { readPeer, type VerifiedPeer } from '../../certs/peer.ts';
+import type { Refusal } from '../../mesh/refusal.ts';
 import type { Protocol } from '../../mesh/snapshot.ts';
 import type { InboundListener } from '../bootstrap.ts';
 import { callAt, nowMs } from '../clock.ts';
@@ -30,6 +31,7 @@ export interface Inbound extends Listening {
 /** A listener that takes nobody until `useCredentials` was called. */
 export function createInbound(runtime: Runtime, listener: InboundListener): Inbound {
   const connections = new Map<Served, VerifiedPeer>();
+  const countRefused = (why: Refusal): void => runtime.recorder.count('inbound', '-', listener.protocol === 'tcp' ? 'tcp' : 'http', why, 0);
   const sockets = new Set<TLSSocket>();
   const server: Server = createServer({
     requestCert: true,
@@ -46,7 +48,7 @@ export function createInbound(runtime: Runtime, listener: InboundListener): Inbo
   const raw = new Map<string, Socket>();
   server.on('connection', (socket: Socket) => {
     if (raw.size - sockets.size >= MAX_HANDSHAKES) {
-      runtime.recorder.count('inbound', '-', listener.protocol === 'tcp' ? 'tcp' : 'http', 'overloaded', 0);
+      countRefused('overloaded');
       socket.destroy();
       return;
     }
@@ -61,16 +63,14 @@ export function createInbound(runtime: Runtime, listener: InboundListener): Inbo
     else resetBelow(socket, below);
   };
   // A failed handshake is the caller's matter: counted, never thrown.
-  server.on('tlsClientError', () =>
-    runtime.recorder.count('inbound', '-', listener.protocol === 'tcp' ? 'tcp' : 'http', 'identity_mismatch', 0),
-  );
+  server.on('tlsClientError', () => countRefused('identity_mismatch'));
   server.on('secureConnection', (socket) => {
     socket.on('error', () => undefined);
     const peer = readPeer(socket.getPeerX509Certificate());
     // A resumed session is not checked for expiry by TLS itself.
     const refused = 'refused' in peer ? peer.refused : peer.notAfterMs <= Date.now() ? 'its certificate has expired' : undefined;
     if ('refused' in peer || refused !== undefined) {
-      runtime.recorder.count('inbound', '-', listener.protocol === 'tcp' ? 'tcp' : 'http', 'identity_mismatch', 0);
+      countRefused('identity_mismatch');
       runtime.log(`refused a caller: ${refused}`);
       socket.destroy();
       return;

@@ -1,7 +1,7 @@
 // Plain listeners on loopback: for the own application (one per service that it calls, and the forward proxy) and for the ingress.
 import { createServer, type Server, type Socket } from 'node:net';
 import { codeOf, Fault, messageOf } from '../../base/fault.ts';
-import type { Upstream } from '../../mesh/snapshot.ts';
+import { addressKey, upstreamKey } from '../../mesh/snapshot.ts';
 import { MAX_CONNECTIONS } from '../codec/limits.ts';
 import { HttpConnection } from '../connection.ts';
 import type { Listener } from '../route/match.ts';
@@ -42,20 +42,16 @@ export function createDetectListener(runtime: Runtime, service: string): Listeni
 export function createCaptureListener(runtime: Runtime): Listening {
   return createListener(runtime, { kind: 'forward' }, (socket, serveHttp) => {
     const meant = originalDestination(socket);
-    const upstream = meant === undefined ? undefined : runtime.tables?.byAddress.get(`${meant.host}:${meant.port}`);
+    const upstream = meant === undefined ? undefined : runtime.tables?.byAddress.get(addressKey(meant));
     const listener: Listener =
-      upstream === undefined ? { kind: 'forward' } : { kind: 'outbound', service: serviceKey(upstream), keepHost: true };
-    if (upstream?.protocol === 'tcp') return serveTcp(runtime, serviceKey(upstream), socket);
+      upstream === undefined ? { kind: 'forward' } : { kind: 'outbound', service: upstreamKey(upstream), keepHost: true };
+    if (upstream?.protocol === 'tcp') return serveTcp(runtime, upstreamKey(upstream), socket);
     if (upstream !== undefined && upstream.protocol !== 'detect') return serveHttp(socket, listener);
     detectProtocol(socket, (protocol) => {
       if (protocol === 'http') serveHttp(socket, listener);
-      else serveTcp(runtime, upstream === undefined ? `${meant?.host}:${meant?.port}` : serviceKey(upstream), socket);
+      else serveTcp(runtime, upstream === undefined ? `${meant?.host}:${meant?.port}` : upstreamKey(upstream), socket);
     });
   });
-}
-
-function serviceKey({ service, portName }: Upstream): string {
-  return `${service}:${portName}`;
 }
 
 function createListener(

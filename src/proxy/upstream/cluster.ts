@@ -4,7 +4,7 @@
 //   fit        not ejected for failures in a row, not down by health checks; when less than half are fit, all are (Envoy's panic)
 //   choice     power of two choices by peak EWMA × requests in flight (Finagle, Linkerd), by requests in flight, or in turn
 //   ejection   after so many failures in a row, for a time that grows, never more than a share of the endpoints
-import type { Endpoint, Upstream } from '../../mesh/snapshot.ts';
+import { addressKey, type Endpoint, type Upstream, upstreamKey } from '../../mesh/snapshot.ts';
 import type { Retries, Traffic } from '../../mesh/traffic.ts';
 import type { Permit } from '../permit.ts';
 
@@ -47,7 +47,7 @@ export class EndpointState implements Destination {
   checksInARow = 0;
 
   constructor({ host, port, instance }: Endpoint, spiffeId: string) {
-    this.key = `${host}:${port}`;
+    this.key = addressKey({ host, port });
     this.host = host;
     this.port = port;
     this.instance = instance;
@@ -130,8 +130,7 @@ export class Cluster {
     if (this.#known === upstream) return;
     this.#known = upstream;
     this.#list = upstream.endpoints.map((endpoint) => {
-      const key = `${endpoint.host}:${endpoint.port}`;
-      const old = this.#endpoints.get(key);
+      const old = this.#endpoints.get(addressKey(endpoint));
       const state =
         old?.spiffeId === upstream.spiffeId && old.instance === endpoint.instance ? old : new EndpointState(endpoint, upstream.spiffeId);
       state.connectTimeoutMs = upstream.traffic.timeouts.connectMs;
@@ -244,7 +243,7 @@ export class Clusters {
   readonly #clusters = new Map<string, Cluster>();
 
   of(upstream: Upstream): Cluster {
-    const key = `${upstream.service}:${upstream.portName}`;
+    const key = upstreamKey(upstream);
     let cluster = this.#clusters.get(key);
     if (cluster === undefined) {
       cluster = new Cluster();
@@ -262,7 +261,7 @@ export class Clusters {
   prune(upstreams: Iterable<Upstream>): void {
     const kept = new Set<string>();
     for (const upstream of upstreams) {
-      const key = `${upstream.service}:${upstream.portName}`;
+      const key = upstreamKey(upstream);
       kept.add(key);
       this.#clusters.get(key)?.update(upstream);
     }

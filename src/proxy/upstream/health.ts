@@ -1,8 +1,10 @@
 // Active health checks: every endpoint of a service that was called is asked in its interval, over the same connections as requests.
+import { messageOf } from '../../base/fault.ts';
 import { nowMs } from '../clock.ts';
 import type { Runtime } from '../runtime.ts';
+import { ask } from './ask.ts';
 import type { Cluster, EndpointState } from './cluster.ts';
-import type { UpstreamConnection, UpstreamStream } from './stream.ts';
+import type { UpstreamRequest } from './stream.ts';
 
 const LOOK_EVERY_MS = 100;
 
@@ -17,7 +19,7 @@ export function watchHealth(runtime: Runtime): () => void {
       for (const endpoint of cluster.endpoints) {
         if ((due.get(endpoint) ?? 0) > now) continue;
         due.set(endpoint, now + traffic.health.intervalMs);
-        void check(runtime, cluster, endpoint);
+        check(runtime, cluster, endpoint).catch((error: unknown) => runtime.log(`a health check failed: ${messageOf(error)}`));
       }
     }
   }, LOOK_EVERY_MS);
@@ -34,41 +36,14 @@ async function check(runtime: Runtime, cluster: Cluster, endpoint: EndpointState
     connection.giveBack();
     return cluster.checked(endpoint, true);
   }
-  cluster.checked(endpoint, await asks(connection, health.path, cluster.upstream?.service ?? '', health.timeoutMs));
-}
-
-function asks(connection: UpstreamConnection, path: string, host: string, limitMs: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    let stream: UpstreamStream | undefined;
-    let status = 0;
-    const finish = (ok: boolean): void => {
-      clearTimeout(timer);
-      resolve(ok);
-    };
-    const timer = setTimeout(() => {
-      stream?.abort();
-      finish(false);
-    }, limitMs);
-    stream = connection.open(
-      {
-        head: { method: 'GET', target: path, major: 1, minor: 1, fields: [] },
-        target: path,
-        fields: ['host', host, 'user-agent', 'meshctl-health'],
-        framing: { kind: 'none' },
-        upgrade: undefined,
-      },
-      {
-        onInterim: () => undefined,
-        onHead: (head) => {
-          status = head.status;
-        },
-        onUpgrade: (_head, channel) => channel.reset('canceled'),
-        onData: () => undefined,
-        onEnd: () => finish(status < 500),
-        onFault: () => finish(false),
-        onDrain: () => undefined,
-      },
-    );
-    stream.end([]);
-  });
+  const { path, timeoutMs } = health;
+  const request: UpstreamRequest = {
+    head: { method: 'GET', target: path, major: 1, minor: 1, fields: [] },
+    target: path,
+    fields: ['host', cluster.upstream?.service ?? '', 'user-agent', 'meshctl-health'],
+    framing: { kind: 'none' },
+    upgrade: undefined,
+  };
+  const result = await ask(connection, request, [], timeoutMs);
+  cluster.checked(endpoint, 'status' in result && result.status < 500);
 }

@@ -114,7 +114,6 @@ export class Pool {
     if ('refusal' in result) return result;
     const onGone = (gone: Tunnel | H2Connection): void => {
       if (this.#shared.get(key) === gone) this.#shared.delete(key);
-      if (gone.connected.socket.destroyed) this.#open.delete(gone);
     };
     let shared: Tunnel | H2Connection;
     if (result.protocol === ALPN) shared = new Tunnel(result, () => onGone(shared), this.#onExpired);

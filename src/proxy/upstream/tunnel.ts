@@ -2,7 +2,7 @@
 import { isRefusal, type Refusal } from '../../mesh/refusal.ts';
 import { callAt } from '../clock.ts';
 import type { Fields } from '../codec/fields.ts';
-import type { Framing } from '../codec/h1/framing.ts';
+import { type Framing, isBodiless } from '../codec/h1/framing.ts';
 import type { ResponseHead } from '../codec/h1/head.ts';
 import { MAX_INTERIM, TUNNEL_IDLE_MS } from '../codec/limits.ts';
 import type { Channel, ChannelEvents } from '../net/channel.ts';
@@ -17,7 +17,7 @@ export class Tunnel implements UpstreamConnection {
   readonly #cancelExpiry: () => void;
   #idle: NodeJS.Timeout | undefined;
 
-  /** `onGone` is called once, when it takes no new streams any more. */
+  /** `onGone` is called when it takes no new streams any more, and when it is closed. */
   constructor(connected: Connected, onGone: () => void, onExpired: (streams: number) => void) {
     this.connected = connected;
     this.#session = new TunnelSession(connected.socket, 'client', {
@@ -139,10 +139,10 @@ class HttpStream implements UpstreamStream, StreamHandler {
       this.end([]);
     }
     // A second head, or a body where there can be none.
-    const bodiless = this.#method === 'HEAD' || head.status === 204 || head.status === 304;
     if (this.#answer !== undefined) return this.#break('a second head');
-    this.#answer = new BodyCount(bodiless ? NO_BODY : framing);
-    this.#events.onHead(head, bodiless ? NO_BODY : framing);
+    const framed = isBodiless(this.#method, head.status) ? NO_BODY : framing;
+    this.#answer = new BodyCount(framed);
+    this.#events.onHead(head, framed);
   }
 
   onData(bytes: Buffer): void {

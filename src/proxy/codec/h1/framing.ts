@@ -15,11 +15,16 @@ export function frameRequest(head: RequestHead): Framing | HeadError {
   return declared ?? NONE;
 }
 
+/** An answer that has no body, whatever its fields say (RFC 9110 section 6.4.1); `method` is that of the request. */
+export function isBodiless(method: string, status: number): boolean {
+  return method === 'HEAD' || status < 200 || status === 204 || status === 304;
+}
+
 /** `method` is that of the request that this answers. */
 export function frameResponse(head: ResponseHead, method: string): Framing | HeadError {
   const declared = declaredFraming(head.fields, head.minor);
   if (declared !== undefined && 'why' in declared) return declared;
-  if (method === 'HEAD' || head.status < 200 || head.status === 204 || head.status === 304) return NONE;
+  if (isBodiless(method, head.status)) return NONE;
   return declared ?? { kind: 'until-close' };
 }
 
