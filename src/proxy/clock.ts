@@ -1,8 +1,10 @@
 // Time in the proxy: the moment with fractions, and something to do at a moment.
 
+const ORIGIN_MS = performance.timeOrigin;
+
 /** Wall-clock milliseconds with fractions, from the monotonic clock: durations never jump. */
 export function nowMs(): number {
-  return performance.timeOrigin + performance.now();
+  return ORIGIN_MS + performance.now();
 }
 
 // setTimeout counts in 31 bits: 24.8 days.

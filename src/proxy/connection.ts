@@ -1,5 +1,5 @@
 // The story of one HTTP connection from a caller: in HTTP/1.1 requests one after the other, each an exchange. One that begins
-// with the preface of HTTP/2 goes on in net/h2-serve.ts.
+// with the preface of HTTP/2 goes on in h2/serve.ts.
 //
 // Limits: a request head must be whole within HEAD_TIMEOUT_MS, an idle connection is closed after IDLE_TIMEOUT_MS.
 // While an answer is under way the next pipelined request waits in the parser.
@@ -13,10 +13,10 @@ import type { HeadError, RequestHead, ResponseHead } from './codec/h1/head.ts';
 import { RequestParser } from './codec/h1/parser.ts';
 import { HEAD_TIMEOUT_MS, IDLE_TIMEOUT_MS, LINGER_MS, MAX_PIPELINED_BYTES } from './codec/limits.ts';
 import { type Downstream, Exchange } from './exchange.ts';
+import { type ServedH2, serveH2 } from './h2/serve.ts';
 import { countRead } from './memory.ts';
 import { type Channel, socketChannel } from './net/channel.ts';
 import { Gather } from './net/gather.ts';
-import { type ServedH2, serveH2 } from './net/h2-serve.ts';
 import { openTcp } from './net/open-tcp.ts';
 import { answerFor } from './rescue.ts';
 import { type Listener, matchTunnel } from './route/match.ts';
@@ -85,7 +85,7 @@ export class HttpConnection implements Downstream {
 
   /** An idle connection closes now, a busy one after its answer. */
   drain(): void {
-    if (this.#h2 !== undefined) this.#h2.drain();
+    if (this.#h2 !== undefined) this.#h2.retire();
     else if (this.isIdle && this.#parser.isIdle) this.close();
     else this.#keepAlive = false;
   }

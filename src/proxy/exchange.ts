@@ -67,6 +67,15 @@ interface Attempt {
   openedMs: number;
 }
 
+/** Most requests have no body that waits or is kept: a list is made when one does. Never written to. */
+const NOTHING: Buffer[] = [];
+
+function append(list: Buffer[], bytes: Buffer): Buffer[] {
+  if (list === NOTHING) return [bytes];
+  list.push(bytes);
+  return list;
+}
+
 export class Exchange implements UpstreamEvents, Deadline {
   readonly #runtime: Runtime;
   readonly #origin: Origin;
@@ -94,13 +103,14 @@ export class Exchange implements UpstreamEvents, Deadline {
   /** When a byte of a body last came. */
   #movedMs = this.#startMs;
   dueAtMs = Number.POSITIVE_INFINITY;
+  place = -1;
   #pause: NodeJS.Timeout | undefined;
   /** The service that gets a copy when the request is whole. */
   #mirrored: Upstream | undefined;
   /** Body that waits for a stream. */
-  #waiting: Buffer[] = [];
+  #waiting: Buffer[] = NOTHING;
   /** Body that was sent, for another try; undefined when there is too much of it. */
-  #replay: Buffer[] | undefined = [];
+  #replay: Buffer[] | undefined = NOTHING;
   #replayBytes = 0;
   #bodyEnded: Fields | undefined;
   #headSent = false;
@@ -138,7 +148,8 @@ export class Exchange implements UpstreamEvents, Deadline {
     // A request of the own application has no more time than the one that it is made for.
     const remembered = this.#isServed ? Number.POSITIVE_INFINITY : memory.deadlineOf(this.#tracing.requestId);
     this.#deadlineMs = Math.min(remembered, readDeadline(listener, this.#head.fields, this.#isGrpc, this.#startMs));
-    if (listener.kind === 'inbound') memory.remember(this.#tracing.requestId, this.#tracing, this.#deadlineMs);
+    // Only who calls other services asks for it.
+    if (listener.kind === 'inbound' && tables.upstreams.size > 0) memory.remember(this.#tracing.requestId, this.#tracing, this.#deadlineMs);
     const route = match(listener, tables, this.#head.method, this.#head.target, this.#head.minor, this.#head.fields);
     if ('refusal' in route) return this.#refuse(route);
     this.#route = route;
@@ -154,7 +165,7 @@ export class Exchange implements UpstreamEvents, Deadline {
     if (this.#finished) return;
     this.#movedMs = nowMs();
     if (this.#stream === undefined) {
-      this.#waiting.push(bytes);
+      this.#waiting = append(this.#waiting, bytes);
       this.#downstream.pauseBody();
     } else this.#forward(this.#stream, bytes);
   }
@@ -320,7 +331,7 @@ export class Exchange implements UpstreamEvents, Deadline {
     let room = true;
     if (this.#waiting.length > 0) {
       const waiting = this.#waiting;
-      this.#waiting = [];
+      this.#waiting = NOTHING;
       for (const bytes of waiting) room = this.#forward(stream, bytes);
     }
     if (this.#bodyEnded !== undefined) this.#endRequest(stream, this.#bodyEnded);
@@ -355,8 +366,7 @@ export class Exchange implements UpstreamEvents, Deadline {
   #forward(stream: UpstreamStream, bytes: Buffer): boolean {
     if (this.#replay !== undefined) {
       this.#replayBytes += bytes.length;
-      if (this.#replayBytes <= MAX_REPLAY_BYTES) this.#replay.push(bytes);
-      else this.#replay = undefined;
+      this.#replay = this.#replayBytes <= MAX_REPLAY_BYTES ? append(this.#replay, bytes) : undefined;
     }
     const room = stream.write(bytes);
     if (!room) this.#downstream.pauseBody();
@@ -506,7 +516,7 @@ export class Exchange implements UpstreamEvents, Deadline {
   #rewind(): boolean {
     if (this.#replay === undefined) return false;
     this.#waiting = [...this.#replay, ...this.#waiting];
-    this.#replay = [];
+    this.#replay = NOTHING;
     this.#replayBytes = 0;
     return true;
   }
@@ -617,7 +627,7 @@ export class Exchange implements UpstreamEvents, Deadline {
     this.#runtime.deadlines.remove(this);
     clearTimeout(this.#pause);
     if (this.#cluster !== undefined) this.#cluster.requests--;
-    this.#waiting = [];
+    this.#waiting = NOTHING;
     this.#replay = undefined;
     this.#downstream.resumeBody();
     if (this.#isServed) this.#recordServed();

@@ -17,6 +17,8 @@ interface Series {
 
 export class Recorder {
   readonly #series = new Map<string, Series>();
+  #lastInbound: Series | undefined;
+  #lastOutbound: Series | undefined;
   #spans: Span[] = [];
   #droppedSpans = 0;
   /** Requests and TCP connections from callers that are in progress. */
@@ -56,10 +58,20 @@ export class Recorder {
   }
 
   #seriesFor(direction: 'inbound' | 'outbound', peer: string, protocol: 'http' | 'tcp', outcome: string): Series {
+    // Most often it is the one of the request before.
+    const last = direction === 'inbound' ? this.#lastInbound : this.#lastOutbound;
+    if (last !== undefined && last.peer === peer && last.outcome === outcome && last.protocol === protocol) return last;
+    const series = this.#findSeries(direction, peer, protocol, outcome);
+    if (direction === 'inbound') this.#lastInbound = series;
+    else this.#lastOutbound = series;
+    return series;
+  }
+
+  #findSeries(direction: 'inbound' | 'outbound', peer: string, protocol: 'http' | 'tcp', outcome: string): Series {
     const key = `${direction} ${peer} ${protocol} ${outcome}`;
     const known = this.#series.get(key);
     if (known !== undefined) return known;
-    if (this.#series.size >= MAX_SERIES && peer !== '__other__') return this.#seriesFor(direction, '__other__', protocol, outcome);
+    if (this.#series.size >= MAX_SERIES && peer !== '__other__') return this.#findSeries(direction, '__other__', protocol, outcome);
     const made: Series = { direction, peer, protocol, outcome, count: 0, sumMs: 0, buckets: new Array<number>(BUCKET_COUNT).fill(0) };
     this.#series.set(key, made);
     return made;

@@ -34,6 +34,8 @@ export class RequestMemory {
   }
 
   #find(requestId: string): Remembered | undefined {
+    // Asked for every request that goes out, also where none ever came in.
+    if (this.#newer.size === 0) return undefined;
     return this.#newer.get(requestId) ?? this.#older.get(requestId);
   }
 }

@@ -12,18 +12,20 @@ export interface TraceContext {
   readonly random: boolean;
 }
 
-const FORM = /^([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?$/;
+const FORM = /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?$/;
+const LENGTH = 55;
 const ZERO = /^0+$/;
 
 /** The context of a `traceparent` value, or undefined when it is absent, given twice or invalid: then `tracestate` is dropped too. */
 export function parseTraceparent(values: readonly string[]): TraceContext | undefined {
   if (values.length !== 1) return undefined;
-  const match = FORM.exec((values[0] ?? '').trim());
-  if (match === null) return undefined;
-  const [, version, traceId = '', spanId = '', flags = '', rest] = match;
-  if (version === 'ff' || (version === '00' && rest !== undefined)) return undefined;
+  const value = (values[0] ?? '').trim();
+  if (!FORM.test(value)) return undefined;
+  if (value.startsWith('ff') || (value.startsWith('00') && value.length > LENGTH)) return undefined;
+  const traceId = value.slice(3, 35);
+  const spanId = value.slice(36, 52);
   if (ZERO.test(traceId) || ZERO.test(spanId)) return undefined;
-  const bits = Number.parseInt(flags, 16);
+  const bits = Number.parseInt(value.slice(53, LENGTH), 16);
   return { traceId, spanId, sampled: (bits & 1) === 1, random: (bits & 2) === 2 };
 }
 

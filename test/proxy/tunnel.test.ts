@@ -7,6 +7,8 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import type { Fields } from '../../src/proxy/codec/fields.ts';
+import { Outbox } from '../../src/proxy/flow/outbox.ts';
+import type { StreamHandler } from '../../src/proxy/flow/stream.ts';
 import {
   CONNECTION_WINDOW,
   decodeHead,
@@ -17,11 +19,11 @@ import {
   encodeOpen,
   FRAME,
   FrameReader,
+  LAYOUT,
   MAX_DATA_BYTES,
   STREAM_WINDOW,
 } from '../../src/proxy/tunnel/frame.ts';
-import { Outbox } from '../../src/proxy/tunnel/outbox.ts';
-import { type StreamHandler, TunnelSession, type TunnelStream } from '../../src/proxy/tunnel/session.ts';
+import { TunnelSession, type TunnelStream } from '../../src/proxy/tunnel/session.ts';
 import { ROOT } from '../support/cli.ts';
 
 function frame(type: number, stream: number, payload: string | Buffer): Buffer {
@@ -44,8 +46,8 @@ function read(chunks: readonly Buffer[]): string[] {
   const seen: string[] = [];
   let data = '';
   const reader = new FrameReader({
-    onFrame: (type, end, stream, payload) => {
-      seen.push(`${type}${end ? '!' : ''} ${stream} ${payload.toString('latin1')}`);
+    onFrame: (type, end, stream, bytes, from, to) => {
+      seen.push(`${type}${end ? '!' : ''} ${stream} ${bytes.toString('latin1', from, to)}`);
       return true;
     },
     onDataLength: () => true,
@@ -88,6 +90,7 @@ test('what is sent is read as it was meant', async () => {
   const [socket, peer] = await pair(server);
   const outbox = new Outbox(
     socket,
+    LAYOUT,
     () => undefined,
     () => false,
   );

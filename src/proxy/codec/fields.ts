@@ -14,6 +14,14 @@ export function isValidName(name: string): boolean {
   return true;
 }
 
+// Visible, blank, tab and obs-text (RFC 9110 section 5.5); no other control character.
+const VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
+
+/** Whether this may be a field's value. Latin-1. */
+export function isFitValue(value: string): boolean {
+  return VALUE.test(value);
+}
+
 /** The first value of a field, or undefined. `name` is lower case. */
 export function fieldOf(fields: Fields, name: string): string | undefined {
   for (let i = 0; i < fields.length; i += 2) if (fields[i] === name) return fields[i + 1];

@@ -22,8 +22,8 @@ export const MAX_PIPELINED_BYTES = 64 * 1024;
 export const POOL_IDLE_MS = 30_000;
 /** An idle connection to an application: Node's own servers close theirs after 5 s. */
 export const APP_POOL_IDLE_MS = 3000;
-/** Idle connections kept per endpoint. */
-export const MAX_IDLE_PER_ENDPOINT = 64;
+/** Idle connections kept per endpoint: as many as a burst used; each is closed after its idle time. */
+export const MAX_IDLE_PER_ENDPOINT = 1024;
 /** A TLS handshake that takes longer holds memory for nothing. */
 export const HANDSHAKE_TIMEOUT_MS = 10_000;
 /** Handshakes that one listener has under way at once; whoever comes then is closed, and may try again. */

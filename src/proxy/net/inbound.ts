@@ -10,6 +10,7 @@ import { callAt, nowMs } from '../clock.ts';
 import { HANDSHAKE_TIMEOUT_MS, MAX_CONNECTIONS, MAX_HANDSHAKES } from '../codec/limits.ts';
 import { HttpConnection, type Origin } from '../connection.ts';
 import type { Current } from '../credentials.ts';
+import { serveH2 } from '../h2/serve.ts';
 import { authorize } from '../permit.ts';
 import type { Runtime } from '../runtime.ts';
 import { recordTcp } from '../tcp-record.ts';
@@ -19,7 +20,6 @@ import { appDestination } from '../upstream/cluster.ts';
 import { type Channel, socketChannel } from './channel.ts';
 import { resetBelow } from './connect.ts';
 import { detectProtocol } from './detect.ts';
-import { serveH2 } from './h2-serve.ts';
 import type { Listening } from './listen.ts';
 
 export interface Inbound extends Listening {
@@ -156,7 +156,7 @@ function serve(runtime: Runtime, listener: InboundListener, origin: Origin, peer
   if (socket.alpnProtocol === 'h2' && listener.protocol !== 'tcp') {
     const session = serveH2(runtime, origin, socket);
     return {
-      drain: () => session.drain(),
+      drain: () => session.retire(),
       expire: () => {
         recorder.identityExpired += session.size;
         session.close();

@@ -51,7 +51,7 @@ export function match(
   if ('refused' in normal) return refuse('bad_request', normal.refused);
   const upstream = findUpstream(listener, tables, authority, normal.path);
   if (upstream !== undefined && 'refusal' in upstream) return upstream;
-  return { ...normal, authority, upstream };
+  return { path: normal.path, query: normal.query, authority, upstream };
 }
 
 /** The TCP service that a CONNECT on the forward listener may reach. */

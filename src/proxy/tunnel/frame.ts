@@ -9,6 +9,7 @@ import { type Fields, isValidName } from '../codec/fields.ts';
 import type { Framing } from '../codec/h1/framing.ts';
 import type { RequestHead, ResponseHead } from '../codec/h1/head.ts';
 import { MAX_FIELDS, MAX_HEAD_BYTES } from '../codec/limits.ts';
+import type { FrameLayout } from '../flow/outbox.ts';
 
 export const ALPN = 'meshctl/1';
 export const HEADER_BYTES = 8;
@@ -20,6 +21,20 @@ export const CONNECTION_WINDOW = 64 * 1024 * 1024;
 
 export const FRAME = { data: 0, open: 1, head: 2, trailers: 3, reset: 4, window: 5, ping: 6, pong: 7, goaway: 8 } as const;
 export const END_FLAG = 0x80;
+
+export const LAYOUT: FrameLayout = {
+  headerBytes: HEADER_BYTES,
+  write(slab, at, kind, stream, length) {
+    slab[at] = length >>> 16;
+    slab[at + 1] = length >>> 8;
+    slab[at + 2] = length;
+    slab[at + 3] = kind;
+    slab[at + 4] = stream >>> 24;
+    slab[at + 5] = stream >>> 16;
+    slab[at + 6] = stream >>> 8;
+    slab[at + 7] = stream;
+  },
+};
 
 /** What an OPEN frame asks for: an HTTP exchange, or a raw TCP connection. */
 export type Opening =
@@ -119,26 +134,6 @@ function agrees(fields: Fields, framing: Framing, isAnswer: boolean): boolean {
   return framing.kind === 'none' && (isAnswer || Number(length) === 0);
 }
 
-/** How many bytes of a body may still come; a body that ends when it ends may be of any length. */
-export class BodyCount {
-  #left: number;
-
-  constructor(framing: Framing) {
-    this.#left = framing.kind === 'none' ? 0 : framing.kind === 'length' ? framing.length : Number.POSITIVE_INFINITY;
-  }
-
-  /** False: more than the head said. */
-  take(bytes: number): boolean {
-    this.#left -= bytes;
-    return this.#left >= 0;
-  }
-
-  /** Whether a body may end here. */
-  get isWhole(): boolean {
-    return this.#left === 0 || this.#left === Number.POSITIVE_INFINITY;
-  }
-}
-
 export function decodeTrailers(text: string): Fields | undefined {
   if (text === '') return [];
   return UNFIT.test(text) ? undefined : fieldsFrom(text.split('\n'), 0);
@@ -158,8 +153,8 @@ const MAX_PAYLOAD_BYTES = MAX_HEAD_BYTES + 4096;
 
 /** Where the events of a connection's bytes go. A false answer ends the parsing: the connection is over. */
 export interface FrameEvents {
-  /** A whole frame other than DATA. `payload` is valid during the call only. */
-  onFrame(type: number, end: boolean, stream: number, payload: Buffer): boolean;
+  /** A whole frame other than DATA; its payload is what `bytes` hold from one offset to another. */
+  onFrame(type: number, end: boolean, stream: number, bytes: Buffer, from: number, to: number): boolean;
   /** Part of a DATA frame's payload; `end` on its last part, when the frame has the flag. */
   onData(stream: number, bytes: Buffer, end: boolean): boolean;
   /** A DATA frame begins: its whole payload counts against the windows at once. */
@@ -216,7 +211,7 @@ export class FrameReader {
       if (size - at - HEADER_BYTES < length) break;
       const from = at + HEADER_BYTES;
       at = from + length;
-      if (!this.#events.onFrame(type, end, stream, chunk.subarray(from, at))) return false;
+      if (!this.#events.onFrame(type, end, stream, chunk, from, at)) return false;
     }
     if (at < size) this.#held = at === 0 ? chunk : chunk.subarray(at);
     return true;

@@ -7,25 +7,27 @@ import type { Credentials } from '../credentials.ts';
 import type { Channel } from '../net/channel.ts';
 import { socketChannel } from '../net/channel.ts';
 import { type ConnectResult, connect } from '../net/connect.ts';
-import { H2Connection } from '../net/h2-connect.ts';
 import { ALPN } from '../tunnel/frame.ts';
 import type { Destination } from './cluster.ts';
 import { H1Connection } from './h1.ts';
+import { H2Connection } from './h2.ts';
 import type { UpstreamConnection } from './stream.ts';
 import { Tunnel } from './tunnel.ts';
 
 export type Failure = { readonly refusal: Refusal; readonly why: string };
+
+type Shared = Tunnel | H2Connection;
 
 export class Pool {
   readonly #credentials: Credentials;
   readonly #onExpired: (streams: number) => void;
   readonly #idle = new Map<string, H1Connection[]>();
   /** Connections that carry many requests: tunnels, and HTTP/2. */
-  readonly #shared = new Map<string, Tunnel | H2Connection>();
-  /** Handshakes under way: whoever else wants the same tunnel waits for it. */
+  readonly #shared = new Map<string, Shared[]>();
+  /** Handshakes under way: whoever else wants the same connection waits for it. */
   readonly #opening = new Map<string, Promise<ConnectResult>>();
   /** Every one of them that is open, those included that take no new requests. */
-  readonly #open = new Set<Tunnel | H2Connection>();
+  readonly #open = new Set<Shared>();
 
   /** HTTP/1.1 connections to other proxies, idle and busy. */
   readonly #plain = new Set<H1Connection>();
@@ -62,7 +64,10 @@ export class Pool {
     const result = ready instanceof Tunnel ? ready : await this.#connected(destination, []);
     if ('refusal' in result) return result;
     if (result instanceof Tunnel) return result.openTcp();
-    if ('open' in result) return { refusal: 'upstream_invalid', why: 'the other end speaks HTTP/2 only' };
+    if ('open' in result) {
+      result.giveBack();
+      return { refusal: 'upstream_invalid', why: 'the other end speaks HTTP/2 only' };
+    }
     return socketChannel(result.socket, result.reset, undefined, result.expiresAtMs);
   }
 
@@ -76,10 +81,9 @@ export class Pool {
       );
       for (const connection of stale) connection.close();
     }
-    for (const [key, shared] of this.#shared) {
-      if (key.startsWith('app:') || (shared.connected.generation === generation && isKnown(key))) continue;
-      this.#shared.delete(key);
-      shared.retire();
+    for (const [key, all] of this.#shared) {
+      if (key.startsWith('app:')) continue;
+      for (const shared of [...all]) if (shared.connected.generation !== generation || !isKnown(key)) this.#retire(key, shared);
     }
   }
 
@@ -95,44 +99,59 @@ export class Pool {
     for (const shared of [...this.#open]) shared.close();
   }
 
-  async #connected(destination: Destination, alpn: readonly string[]): Promise<ConnectResult | Tunnel | H2Connection> {
+  async #connected(destination: Destination, alpn: readonly string[]): Promise<ConnectResult | Shared> {
     const { key } = destination;
     const plain = destination.spiffeId === undefined;
     if (plain && (destination.speaks === 'http1' || alpn.length === 0)) return connect(destination, this.#credentials, []);
-    const under = this.#opening.get(key);
-    if (under !== undefined) {
+    let alone = false;
+    while (!alone) {
+      const under = this.#opening.get(key);
+      if (under === undefined) break;
       const result = await under;
       if ('refusal' in result) return result;
       const shared = this.#takeShared(key);
       if (shared !== undefined) return shared;
       // The other end speaks neither tunnel nor HTTP/2: a connection for each.
+      alone = !this.#shared.has(key);
     }
     const opening = connect(destination, this.#credentials, plain ? [] : [ALPN, ...alpn]);
-    if (under === undefined) this.#opening.set(key, opening);
+    if (!alone) this.#opening.set(key, opening);
     const result = await opening;
-    if (under === undefined) this.#opening.delete(key);
+    if (!alone) this.#opening.delete(key);
     if ('refusal' in result) return result;
-    const onGone = (gone: Tunnel | H2Connection): void => {
-      if (this.#shared.get(key) === gone) this.#shared.delete(key);
-    };
-    let shared: Tunnel | H2Connection;
+    const onGone = (gone: Shared): void => this.#drop(key, gone);
+    let shared: Shared;
     if (result.protocol === ALPN) shared = new Tunnel(result, () => onGone(shared), this.#onExpired);
     else if (result.protocol === 'h2' || plain) shared = new H2Connection(result, () => onGone(shared));
     else return result;
-    this.#shared.set(key, shared);
+    this.#shared.set(key, [...(this.#shared.get(key) ?? []), shared]);
     this.#open.add(shared);
     result.socket.once('close', () => this.#open.delete(shared));
+    if (shared instanceof H2Connection) shared.reserve();
     return shared;
   }
 
-  #takeShared(key: string): Tunnel | H2Connection | undefined {
-    const shared = this.#shared.get(key);
-    if (shared === undefined) return undefined;
-    const { generation } = shared.connected;
-    if (shared.isUsable && (generation === 0 || generation === this.#credentials.current?.generation)) return shared;
-    this.#shared.delete(key);
-    shared.retire();
+  /** One that takes a request now; those that will take none any more are let go. */
+  #takeShared(key: string): Shared | undefined {
+    const all = this.#shared.get(key);
+    if (all === undefined) return undefined;
+    for (const shared of all) {
+      const { generation } = shared.connected;
+      if (!shared.isUsable || (generation !== 0 && generation !== this.#credentials.current?.generation)) this.#retire(key, shared);
+      else if (shared instanceof Tunnel || shared.reserve()) return shared;
+    }
     return undefined;
+  }
+
+  #retire(key: string, shared: Shared): void {
+    this.#drop(key, shared);
+    shared.retire();
+  }
+
+  #drop(key: string, shared: Shared): void {
+    const rest = this.#shared.get(key)?.filter((each) => each !== shared) ?? [];
+    if (rest.length === 0) this.#shared.delete(key);
+    else this.#shared.set(key, rest);
   }
 
   #takeIdle(key: string): H1Connection | undefined {

@@ -1,6 +1,6 @@
 // The head of an HTTP/1.1 message: bytes → method, target, status, fields. Strict: what two readers could read differently is refused.
 // Source: RFC 9112 sections 2 to 5, RFC 9110 section 5. Knows no socket and no body.
-import type { Fields } from '../fields.ts';
+import { type Fields, isFitValue } from '../fields.ts';
 import { MAX_FIELDS } from '../limits.ts';
 
 export interface RequestHead {
@@ -31,8 +31,6 @@ export function isHeadError(value: object): value is HeadError {
 
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 const TARGET = /^[\x21-\x7e]+$/;
-// Visible, blank, tab and obs-text (RFC 9110 section 5.5); no other control character.
-const VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
 const STATUS_LINE = /^HTTP\/1\.([01]) ([1-9][0-9]{2})(?: (.*))?$/;
 const VERSION = /^HTTP\/(\d)\.(\d)$/;
 
@@ -66,7 +64,7 @@ export function parseResponseHead(text: string): ResponseHead | HeadError {
   if (match === null) return bad('the status line is malformed');
   const reason = match[3] ?? '';
   const status = Number(match[2]);
-  if (!VALUE.test(reason)) return bad('a control character in the reason phrase');
+  if (!isFitValue(reason)) return bad('a control character in the reason phrase');
   if (status > 599) return bad('the status code is out of range');
   const fields = parseFields(text, end);
   if ('why' in fields) return fields;
@@ -95,7 +93,7 @@ export function parseField(line: string, fields: Fields): HeadError | undefined 
   // Also refuses folded lines and blanks before the colon (RFC 9112 sections 5.1 and 5.2).
   if (!TOKEN.test(name)) return bad('a field name is no token');
   const value = line.slice(colon + 1);
-  if (!VALUE.test(value)) return bad('a control character in a field value');
+  if (!isFitValue(value)) return bad('a control character in a field value');
   fields.push(name.toLowerCase(), trimOws(value));
   return undefined;
 }

@@ -1,14 +1,21 @@
 // Frames on their way out, gathered for one turn of the event loop: one write to TLS carries the frames of many requests.
 // Short ones are copied into a slab that is used again once it is written; long payloads pass through as they are.
 import type { Socket } from 'node:net';
-import { HEADER_BYTES } from './frame.ts';
 
 const SLAB_BYTES = 32 * 1024;
 /** Payloads from this size on are not copied. */
 const LONG_BYTES = 4096;
 const MAX_FREE_SLABS = 2;
 
+/** How a protocol writes the header of a frame. */
+export interface FrameLayout {
+  readonly headerBytes: number;
+  /** `kind`: type and flags, as the protocol's own code made it. */
+  write(slab: Buffer, at: number, kind: number, stream: number, length: number): void;
+}
+
 export class Outbox {
+  readonly #layout: FrameLayout;
   readonly #socket: Socket;
   readonly #free: Buffer[] = [];
   #slab: Buffer | undefined;
@@ -23,7 +30,8 @@ export class Outbox {
   readonly #isQuiet: () => boolean;
 
   /** `onFlushed` runs after each write: there is room for more. While it is quiet there is nothing to wait for: frames go out at once. */
-  constructor(socket: Socket, onFlushed: () => void, isQuiet: () => boolean) {
+  constructor(socket: Socket, layout: FrameLayout, onFlushed: () => void, isQuiet: () => boolean) {
+    this.#layout = layout;
     this.#socket = socket;
     this.#onFlushed = onFlushed;
     this.#isQuiet = isQuiet;
@@ -34,32 +42,34 @@ export class Outbox {
     return this.#gathered + this.#socket.writableLength;
   }
 
-  /** A frame whose payload is text, Latin-1. `flags`: type, with END_FLAG. */
-  text(flags: number, stream: number, text: string): void {
-    const slab = this.#room(HEADER_BYTES + text.length);
-    this.#at += slab.write(text, header(slab, this.#at, flags, stream, text.length), 'latin1');
-    this.#at += HEADER_BYTES;
+  /** A frame whose payload is text, Latin-1. */
+  text(kind: number, stream: number, text: string): void {
+    const slab = this.#begin(kind, stream, text.length, text.length);
+    this.#at += slab.write(text, this.#at, 'latin1');
   }
 
-  bytes(flags: number, stream: number, payload: Buffer): void {
+  bytes(kind: number, stream: number, payload: Buffer): void {
     const { length } = payload;
     if (length < LONG_BYTES) {
-      const slab = this.#room(HEADER_BYTES + length);
-      slab.set(payload, header(slab, this.#at, flags, stream, length));
-      this.#at += HEADER_BYTES + length;
+      this.#begin(kind, stream, length, length).set(payload, this.#at);
+      this.#at += length;
       return;
     }
-    header(this.#room(HEADER_BYTES), this.#at, flags, stream, length);
-    this.#at += HEADER_BYTES;
+    this.#begin(kind, stream, length, 0);
     this.#cut();
     this.#parts.push(payload);
     this.#gathered += length;
   }
 
-  number(flags: number, stream: number, value: number): void {
-    const slab = this.#room(HEADER_BYTES + 4);
-    slab.writeUInt32BE(value, header(slab, this.#at, flags, stream, 4));
-    this.#at += HEADER_BYTES + 4;
+  number(kind: number, stream: number, value: number): void {
+    this.#begin(kind, stream, 4, 4).writeUInt32BE(value, this.#at);
+    this.#at += 4;
+  }
+
+  /** Bytes that are no frame, or one that was made elsewhere. They are copied. */
+  raw(bytes: Buffer): void {
+    this.#room(bytes.length).set(bytes, this.#at);
+    this.#at += bytes.length;
   }
 
   /** Everything gathered, now. */
@@ -90,6 +100,15 @@ export class Outbox {
     this.#onFlushed();
   };
 
+  /** The header of a frame; its payload may be written where `#at` is then, if `copied` bytes of it are. */
+  #begin(kind: number, stream: number, length: number, copied: number): Buffer {
+    const { headerBytes } = this.#layout;
+    const slab = this.#room(headerBytes + copied);
+    this.#layout.write(slab, this.#at, kind, stream, length);
+    this.#at += headerBytes;
+    return slab;
+  }
+
   #room(bytes: number): Buffer {
     this.#gathered += bytes;
     if (!this.#scheduled) {
@@ -115,17 +134,4 @@ export class Outbox {
     this.#parts.push(this.#slab.subarray(this.#from, this.#at));
     this.#from = this.#at;
   }
-}
-
-/** Writes a frame's header and gives where its payload begins. */
-function header(slab: Buffer, at: number, flags: number, stream: number, length: number): number {
-  slab[at] = length >>> 16;
-  slab[at + 1] = length >>> 8;
-  slab[at + 2] = length;
-  slab[at + 3] = flags;
-  slab[at + 4] = stream >>> 24;
-  slab[at + 5] = stream >>> 16;
-  slab[at + 6] = stream >>> 8;
-  slab[at + 7] = stream;
-  return at + HEADER_BYTES;
 }
