@@ -265,7 +265,7 @@ const HANDLERS: Handlers = {
   'proxy.status': (plane) => ({
     proxies: plane.instances.map(({ instance, service }) => {
       const session = plane.sessions.get(instance);
-      const want = plane.sliceFor(service)?.version ?? null;
+      const want = plane.sliceFor(service, instance)?.version ?? null;
       const have = session?.haveVersion ?? null;
       return {
         instance,
@@ -280,7 +280,7 @@ const HANDLERS: Handlers = {
   }),
   'proxy.config': (plane, { instance }) => {
     const found = plane.instances.find((each) => each.instance === instance || each.service === instance);
-    const slice = found === undefined ? undefined : plane.sliceFor(found.service);
+    const slice = found === undefined ? undefined : plane.sliceFor(found.service, found.instance);
     if (slice === undefined)
       throw new Fault('SERVICE_UNKNOWN', 'not-found', `the mesh has no service or instance \`${instance}\``, {
         hint: `its instances are ${plane.instances.map((each) => each.instance).join(', ')}`,

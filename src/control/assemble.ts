@@ -4,7 +4,7 @@ import type { CompiledPolicy } from '../mesh/authorization.ts';
 import { makeSpiffeId, printSpiffeId } from '../mesh/identity.ts';
 import type { InstanceState } from '../mesh/messages.ts';
 import type { Endpoint, MeshSnapshot, Upstream } from '../mesh/snapshot.ts';
-import type { MeshSpec } from '../mesh/spec.ts';
+import { type MeshSpec, zoneOf } from '../mesh/spec.ts';
 
 export function assembleSnapshot(spec: MeshSpec, instances: readonly InstanceState[], policy: CompiledPolicy): MeshSnapshot {
   const upstreams: Upstream[] = Object.values(spec.services).flatMap((service) =>
@@ -17,7 +17,16 @@ export function assembleSnapshot(spec: MeshSpec, instances: readonly InstanceSta
         .filter((instance) => instance.service === service.name && instance.state === 'ready')
         .flatMap((instance): Endpoint[] => {
           const number = instance.inbound[port.name];
-          return number === undefined ? [] : [{ instance: instance.instance, host: instance.host ?? '127.0.0.1', port: number }];
+          if (number === undefined) return [];
+          const zone = zoneOf(service, instance.instance);
+          return [
+            {
+              instance: instance.instance,
+              host: instance.host ?? '127.0.0.1',
+              port: number,
+              ...(zone === undefined ? {} : { zone }),
+            },
+          ];
         }),
       traffic: service.traffic,
       trafficRoutes: service.trafficRoutes,

@@ -161,7 +161,7 @@ export class ProxySession {
     this.#accepted = true;
     this.#plane.sessions.set(this.proxyId, this);
     this.#send({ kind: 'bundle', roots: [this.#plane.authority.rootPem] });
-    const slice = this.#plane.sliceFor(this.#service);
+    const slice = this.#plane.sliceFor(this.#service, this.proxyId);
     if (slice !== undefined) this.offer(slice);
   }
 

@@ -11,7 +11,7 @@ import type { Authority } from '../certs/authority.ts';
 import type { CompiledPolicy } from '../mesh/authorization.ts';
 import type { InstanceState, ResourceSample } from '../mesh/messages.ts';
 import type { MeshSnapshot, ProxySnapshot } from '../mesh/snapshot.ts';
-import type { MeshSpec } from '../mesh/spec.ts';
+import { type MeshSpec, zoneOf } from '../mesh/spec.ts';
 import { compilePolicy, emptyPolicy } from '../policy/compile.ts';
 import type { PolicyText } from '../policy/document.ts';
 import { lintPolicy } from '../policy/lint.ts';
@@ -101,9 +101,14 @@ export class ControlPlane {
     return { revision, findings, changed: true };
   }
 
-  /** What a proxy of the service should have now. Undefined until the mesh is known. */
-  sliceFor(service: string): ProxySnapshot | undefined {
-    return this.#snapshot === undefined ? undefined : sliceSnapshot(this.#snapshot, service);
+  /** What the proxy of an instance should have now. Undefined until the mesh is known. */
+  sliceFor(service: string, instance: string): ProxySnapshot | undefined {
+    return this.#snapshot === undefined ? undefined : sliceSnapshot(this.#snapshot, service, this.#zoneOf(service, instance));
+  }
+
+  #zoneOf(service: string, instance: string): string | undefined {
+    const spec = this.#mesh?.spec.services[service];
+    return spec === undefined ? undefined : zoneOf(spec, instance);
   }
 
   publish(): void {
@@ -113,8 +118,10 @@ export class ControlPlane {
     this.#snapshot = snapshot;
     const slices = new Map<string, ProxySnapshot>();
     for (const session of this.sessions.values()) {
-      const slice = slices.get(session.service) ?? sliceSnapshot(snapshot, session.service);
-      slices.set(session.service, slice);
+      const zone = this.#zoneOf(session.service, session.proxyId);
+      const key = `${session.service} ${zone}`;
+      const slice = slices.get(key) ?? sliceSnapshot(snapshot, session.service, zone);
+      slices.set(key, slice);
       session.offer(slice);
     }
   }

@@ -1,6 +1,6 @@
 // What one proxy needs to know, cut from what the whole mesh knows.
 //
-//   in   MeshSnapshot, and the service that the proxy stands in front of
+//   in   MeshSnapshot, the service that the proxy stands in front of, and the zone where it runs, if that is known
 //   out  ProxySnapshot: whom it may look for, the rules about its own service, and routes if it is the ingress
 //
 // No IO and no memory: the same input gives the same output and the same version.
@@ -9,11 +9,12 @@ import { INGRESS, makeSpiffeId, printSpiffeId } from '../mesh/identity.ts';
 import type { MeshSnapshot, ProxySnapshot } from '../mesh/snapshot.ts';
 import { policyFor } from '../policy/evaluate.ts';
 
-export function sliceSnapshot(mesh: MeshSnapshot, service: string): ProxySnapshot {
+export function sliceSnapshot(mesh: MeshSnapshot, service: string, zone: string | undefined): ProxySnapshot {
   const spiffeId = printSpiffeId(makeSpiffeId(mesh.trustDomain, mesh.namespace, service));
   const content = {
     spiffeId,
     service,
+    ...(zone === undefined ? {} : { zone }),
     upstreams: mesh.upstreams,
     ingressRoutes: service === INGRESS ? mesh.ingressRoutes : [],
     policy: policyFor(mesh.policy, spiffeId),

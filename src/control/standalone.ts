@@ -29,13 +29,14 @@ export function standaloneSnapshot(
   const content = {
     spiffeId,
     service: self.service ?? spiffeId,
+    ...(proxy.zone === undefined ? {} : { zone: proxy.zone }),
     upstreams: Object.entries(proxy.services).map(
       ([service, { identity, protocol, endpoints, addresses, traffic }]): Upstream => ({
         service,
         portName: protocol === 'tcp' ? 'tcp' : 'http',
         protocol,
         spiffeId: identity,
-        endpoints: endpoints.map(({ host, port }, i) => ({ instance: `${service}-${i}`, host, port })),
+        endpoints: endpoints.map((endpoint, i) => ({ instance: `${service}-${i}`, ...endpoint })),
         addresses: addresses.map(addressKey),
         ...trafficOf(traffic),
       }),
@@ -59,6 +60,7 @@ function meshOf(proxy: ProxyFile, self: SpiffeId): MeshSpec {
     cwd: '.',
     env: {},
     instances: 1,
+    zones: [],
     ports: [],
     tier: undefined,
     calls: [],

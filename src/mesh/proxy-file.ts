@@ -22,6 +22,12 @@ const address = z
   .refine((given) => readAddress(given) !== undefined, '`host:port`, or a port from 0 to 65535, is wanted')
   .transform((given) => readAddress(given) ?? { host: '127.0.0.1', port: 0 });
 
+/** An address, alone or with the zone that it is in. */
+const endpoint = z.union([
+  address,
+  z.strictObject({ address, zone: name }).transform(({ address: { host, port }, zone }) => ({ host, port, zone })),
+]);
+
 function readAddress(given: string | number): { host: string; port: number } | undefined {
   const match = ADDRESS.exec(String(given));
   const port = Number(match?.[2]);
@@ -33,6 +39,8 @@ const proxyDocument = z.strictObject({
   apiVersion: z.literal(API_VERSION, `\`apiVersion: ${API_VERSION}\` is wanted`),
   kind: z.literal('Proxy', '`kind: Proxy` is wanted'),
   identity: z.strictObject({ certFile: path, keyFile: path, bundleFile: path }),
+  /** Where the proxy runs: endpoints of the same zone are preferred. */
+  zone: name.optional(),
   listeners: z
     .array(
       z.strictObject({
@@ -53,7 +61,7 @@ const proxyDocument = z.strictObject({
       z.strictObject({
         identity: z.string().refine((id) => parseSpiffeId(id) !== undefined, 'a SPIFFE id such as `spiffe://shop.local/ns/default/sa/web`'),
         protocol,
-        endpoints: z.array(address).default([]),
+        endpoints: z.array(endpoint).default([]),
         /** Where callers believe the service to be: what a captured connection was meant for. */
         addresses: z.array(address).default([]),
         traffic: trafficSpec.optional(),
@@ -82,12 +90,13 @@ export interface ProxyListener {
 export interface ProxyService {
   readonly identity: string;
   readonly protocol: Protocol;
-  readonly endpoints: readonly Address[];
+  readonly endpoints: readonly (Address & { readonly zone?: string })[];
   readonly addresses: readonly Address[];
   readonly traffic: TrafficText | undefined;
 }
 
 export interface ProxyFile {
+  readonly zone?: string | undefined;
   readonly identity: { readonly certFile: string; readonly keyFile: string; readonly bundleFile: string };
   readonly listeners: readonly ProxyListener[];
   readonly services: Readonly<Record<string, ProxyService>>;

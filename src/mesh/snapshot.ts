@@ -12,6 +12,8 @@ export interface Endpoint {
   readonly instance: string;
   readonly host: string;
   readonly port: number;
+  /** Where it runs; undefined when nothing is said of it. */
+  readonly zone?: string;
 }
 
 /** `host:port`: the key of pools, counts and addresses. */
@@ -59,6 +61,8 @@ export interface ProxySnapshot {
   /** SPIFFE id that the proxy proves: the callee of everything that it judges. */
   readonly spiffeId: string;
   readonly service: string;
+  /** Where the proxy runs. */
+  readonly zone?: string;
   readonly upstreams: readonly Upstream[];
   readonly ingressRoutes: readonly { readonly path: string; readonly service: string }[];
   /** Rules about this proxy's own service as the callee. */

@@ -29,6 +29,8 @@ const serviceSpec = z.strictObject({
   cwd: z.string().default('.'),
   env: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()]).transform(String)).default({}),
   instances: z.int().min(0, 'at least 0 instances').max(100, 'at most 100 instances of a service on one machine').default(1),
+  /** Where its instances run, in turn; callers prefer those of their own zone. */
+  zones: z.array(name).max(20).default([]),
   ports: z.record(name, portSpec).default({}),
   tier: z.string().optional(),
   calls: z.array(name).default([]),
@@ -76,6 +78,7 @@ export interface ServiceSpec {
   readonly cwd: string;
   readonly env: Readonly<Record<string, string>>;
   readonly instances: number;
+  readonly zones: readonly string[];
   readonly ports: readonly PortSpec[];
   readonly tier: string | undefined;
   readonly calls: readonly string[];
@@ -83,6 +86,11 @@ export interface ServiceSpec {
   readonly restart: 'always' | 'on-failure' | 'never';
   readonly traffic: Traffic;
   readonly trafficRoutes: readonly TrafficRoute[];
+}
+
+/** Where an instance (`web-3`) runs: the zones of its service in turn. Undefined when it says nothing of zones. */
+export function zoneOf({ name, zones }: ServiceSpec, instance: string): string | undefined {
+  return zones.length === 0 ? undefined : zones[Number(instance.slice(name.length + 1)) % zones.length];
 }
 
 export interface MeshSpec {
@@ -151,6 +159,7 @@ function assemble(document: Located, raw: z.output<typeof meshFile>): { spec: Me
       cwd: service.cwd,
       env: service.env,
       instances: service.instances,
+      zones: service.zones,
       ports: ports.length > 0 ? ports : [{ name: 'http', port: 0, protocol: 'http' }],
       tier: service.tier,
       calls: service.calls,

@@ -1,13 +1,14 @@
 // The `traffic:` section of a service, as text: what is written changes the defaults, a route changes what its service says.
 import { z } from '../base/decode.ts';
 import { duration, name } from './schemas.ts';
-import { BALANCERS, DEFAULT_TRAFFIC, type Traffic, type TrafficRoute } from './traffic.ts';
+import { BALANCERS, DEFAULT_TRAFFIC, type Traffic, type TrafficRoute, ZONE_RULES } from './traffic.ts';
 
 const percent = z.number().min(0).max(100, 'a share in percent is at most 100');
 const count = z.int().min(1, 'at least 1');
 
 const settings = {
   balance: z.enum(BALANCERS).optional(),
+  zone: z.enum(ZONE_RULES).optional(),
   timeouts: z
     .strictObject({ request: duration.optional(), perTry: duration.optional(), connect: duration.optional(), idle: duration.optional() })
     .optional(),
@@ -90,6 +91,7 @@ function merge(base: Traffic, own: Settings, scope: string): Traffic {
   const { timeouts, retries, circuit, outliers, health, rateLimit } = own;
   return {
     balance: own.balance ?? base.balance,
+    zone: own.zone ?? base.zone,
     timeouts: {
       requestMs: timeouts?.request ?? base.timeouts.requestMs,
       perTryMs: timeouts?.perTry ?? base.timeouts.perTryMs,

@@ -2,6 +2,7 @@
 // The defaults are those of Envoy and Linkerd where they agree; docs/traffic.md says where each comes from.
 
 export const BALANCERS = ['peakEwma', 'leastRequests', 'roundRobin'] as const;
+export const ZONE_RULES = ['prefer', 'ignore'] as const;
 
 export interface Timeouts {
   /** From the end of the request to the head of the answer, all tries together. */
@@ -72,6 +73,8 @@ export interface RateLimit {
 
 export interface Traffic {
   readonly balance: (typeof BALANCERS)[number];
+  /** Endpoints in the caller's own zone first, as long as half of those are fit. */
+  readonly zone: (typeof ZONE_RULES)[number];
   readonly timeouts: Timeouts;
   readonly retries: Retries;
   readonly circuit: Circuit;
@@ -96,6 +99,7 @@ export interface TrafficRoute {
 
 export const DEFAULT_TRAFFIC: Traffic = {
   balance: 'peakEwma',
+  zone: 'prefer',
   timeouts: { requestMs: 30_000, perTryMs: 0, connectMs: 5000, idleMs: 300_000 },
   retries: { attempts: 2, budget: 0.2, minPerSecond: 10, backoffMs: 25, maxBackoffMs: 250 },
   circuit: { maxConnections: 10_000, maxPending: 1024, maxRequests: 1024 },

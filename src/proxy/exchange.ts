@@ -259,7 +259,7 @@ export class Exchange implements UpstreamEvents, Deadline {
       this.#route = { ...route, upstream };
       this.#permit = permitOutbound(upstream);
     }
-    const cluster = this.#runtime.clusters.of(upstream);
+    const cluster = this.#runtime.clusters.of(upstream, tables.zone);
     const { circuit, mirror, faults } = this.#traffic;
     if (cluster.requests >= circuit.maxRequests)
       return this.#refuse({ refusal: 'circuit_open', why: `${circuit.maxRequests} requests to \`${upstream.service}\` are under way` });

@@ -90,7 +90,7 @@ export async function startProxy(
   };
   const onReady = (): void => report({ kind: 'ready' });
   const onTables = (): void => {
-    runtime.clusters.prune(runtime.tables?.upstreams.values() ?? []);
+    runtime.clusters.prune(runtime.tables?.upstreams.values() ?? [], runtime.tables?.zone);
     pool.prune(isKnownEndpoint);
     // What the new policy denies does not go on because it had begun before.
     runtime.joins.judge();

@@ -9,6 +9,8 @@ import { addressKey, type ProxySnapshot, type TracingRules, type Upstream, upstr
 export interface Tables {
   readonly version: string;
   readonly self: SpiffeId;
+  /** Where this proxy runs. */
+  readonly zone: string | undefined;
   readonly policy: CompiledPolicy;
   /** What the mesh says of the own service; undefined for the ingress and for a proxy on its own. */
   readonly own: Upstream | undefined;
@@ -37,6 +39,7 @@ export function buildTables(snapshot: ProxySnapshot): Tables {
   return {
     version: snapshot.version,
     self,
+    zone: snapshot.zone,
     policy: snapshot.policy,
     own: upstreams.get(snapshot.service),
     upstreams,

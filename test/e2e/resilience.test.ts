@@ -14,6 +14,26 @@ const ask = (front: TestProxy, path: string, options: Parameters<typeof call>[2]
   call(front.ports.outbound['back'] ?? 0, path, options);
 const refusal = ({ status, headers }: Answer): unknown[] => [status, headers['x-meshctl-refusal']];
 
+test('each instance of a caller prefers the callee in its own zone, and goes on elsewhere when that is gone', async () => {
+  await using running = await TestMesh.start(
+    'services: {front: {command: x, calls: [back], instances: 2, zones: [a, b]}, back: {command: x, instances: 2, zones: [a, b]}, other: {command: x}}\n',
+    POLICY,
+  );
+  const says = (text: string) => startApp((_request, response) => void response.end(text));
+  await using near = await says('a');
+  await using far = await says('b');
+  await running.addProxy('back', { appPort: near.port, index: 0 });
+  await running.addProxy('back', { appPort: far.port, index: 1 });
+  const fronts = [await running.addProxy('front', { index: 0 }), await running.addProxy('front', { index: 1 })];
+  const said = async (front: TestProxy | undefined): Promise<string> => {
+    const answers = await Promise.all(Array.from({ length: 20 }, () => ask(front as TestProxy, '/')));
+    return [...new Set(answers.map(({ body }) => body))].sort().join('');
+  };
+  assert.deepEqual([await said(fronts[0]), await said(fronts[1])], ['a', 'b']);
+  await near[Symbol.asyncDispose]();
+  assert.equal(await said(fronts[0]), 'b');
+});
+
 test('a request that may be repeated is tried again at another instance, with its body', async () => {
   await using running = await mesh('{retries: {backoff: 1ms}}');
   await using bad = await startApp((request, response) => {

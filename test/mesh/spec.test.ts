@@ -26,6 +26,7 @@ test('fills in every default', () => {
         cwd: '.',
         env: {},
         instances: 1,
+        zones: [],
         ports: [{ name: 'http', port: 0, protocol: 'http' }],
         tier: undefined,
         calls: [],

@@ -53,6 +53,60 @@ test('spreads requests over endpoints that are equally busy', () => {
   for (const port of [1, 2, 3]) assert.ok(Math.abs((seen[port] ?? 0) - 1000) < 200, JSON.stringify(seen));
 });
 
+function zoned(zones: readonly string[], traffic: Partial<Traffic> = {}, own: string | null = 'a') {
+  const known = upstream(
+    zones.map((_, i) => i + 1),
+    traffic,
+  );
+  const cluster = new Cluster();
+  cluster.update(
+    { ...known, endpoints: known.endpoints.map((endpoint, i) => ({ ...endpoint, zone: zones[i] as string })) },
+    own ?? undefined,
+  );
+  const seen = (tried?: ReadonlySet<string>): string => {
+    const ports = new Set<number>();
+    for (let i = 0; i < 200; i++) ports.add(cluster.pick(permitOutbound(known), known.traffic, tried, 0)?.port ?? 0);
+    return [...ports].sort().join(' ');
+  };
+  const eject = (...ports: number[]): void => {
+    for (const endpoint of cluster.endpoints) if (ports.includes(endpoint.port)) endpoint.ejectedUntilMs = 1000;
+  };
+  return { cluster, seen, eject };
+}
+
+test('endpoints of the own zone are preferred, and a retry goes elsewhere when all of them were tried', () => {
+  const { seen } = zoned(['a', 'b', 'a', 'b']);
+  assert.equal(seen(), '1 3');
+  assert.equal(seen(new Set(['127.0.0.1:1'])), '3');
+  assert.equal(seen(new Set(['127.0.0.1:1', '127.0.0.1:3'])), '2 4');
+});
+
+test('when less than half of the own zone is fit, every zone is used', () => {
+  const { seen, eject } = zoned(['a', 'a', 'a', 'b', 'b', 'b']);
+  eject(1);
+  assert.equal(seen(), '2 3');
+  eject(1, 2);
+  assert.equal(seen(), '3 4 5 6');
+});
+
+for (const [title, zones, traffic, own] of [
+  ['a zone without endpoints', ['b', 'b'], {}, 'a'],
+  ['a caller that knows no zone of its own', ['a', 'b'], {}, null],
+  ['`zone: ignore`', ['a', 'b'], { zone: 'ignore' }, 'a'],
+] as const) {
+  test(`${title} uses every endpoint`, () => assert.equal(zoned(zones, traffic, own).seen(), '1 2'));
+}
+
+test('a change of zone is taken over', () => {
+  const { cluster, seen } = zoned(['a', 'b']);
+  assert.equal(seen(), '1');
+  const known = cluster.upstream as Upstream;
+  cluster.update({ ...known, endpoints: known.endpoints.map((endpoint) => ({ ...endpoint, zone: endpoint.port === 1 ? 'b' : 'a' })) }, 'a');
+  assert.equal(seen(), '2');
+  cluster.update(cluster.upstream as Upstream, 'b');
+  assert.equal(seen(), '1');
+});
+
 test('a slow endpoint gets less, and is forgiven when nothing is heard of it for a while', () => {
   const { cluster, at, counts } = clusterOf([1, 2]);
   cluster.settle(at(1), true, 500, 1000);

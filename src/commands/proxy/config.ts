@@ -38,7 +38,7 @@ function row(upstream: Upstream | undefined, route: string, traffic: Traffic): s
     route,
     upstream?.protocol ?? '',
     upstream === undefined ? '' : String(upstream.endpoints.length),
-    traffic.balance,
+    upstream?.endpoints.some(({ zone }) => zone !== undefined) && traffic.zone === 'prefer' ? `${traffic.balance} near` : traffic.balance,
     time(timeouts.requestMs),
     time(timeouts.perTryMs),
     `${retries.attempts} within ${retries.budget * 100}%`,

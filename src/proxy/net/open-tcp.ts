@@ -21,7 +21,7 @@ export async function openTcp(runtime: Runtime, upstream: Upstream, caller: Chan
       responseBytes,
     });
   const { pool } = runtime;
-  const cluster = runtime.clusters.of(upstream);
+  const cluster = runtime.clusters.of(upstream, runtime.tables?.zone);
   const { traffic } = upstream;
   if (cluster.connections >= traffic.circuit.maxConnections) {
     finish('circuit_open', 0, 0);

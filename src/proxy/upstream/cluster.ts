@@ -2,6 +2,7 @@
 // how many retries are left. Needs a permit to name an endpoint.
 //
 //   fit        not ejected for failures in a row, not down by health checks; when less than half are fit, all are (Envoy's panic)
+//   zone       those of the own zone first, as long as half of them are fit and one is left to try
 //   choice     power of two choices by peak EWMA × requests in flight (Finagle, Linkerd), by requests in flight, or in turn
 //   ejection   after so many failures in a row, for a time that grows, never more than a share of the endpoints
 import { addressKey, type Endpoint, type Upstream, upstreamKey } from '../../mesh/snapshot.ts';
@@ -33,6 +34,7 @@ export class EndpointState implements Destination {
   readonly host: string;
   readonly port: number;
   readonly instance: string;
+  readonly zone: string | undefined;
   readonly spiffeId: string;
   connectTimeoutMs = 5000;
   readonly speaks = 'http1';
@@ -46,7 +48,8 @@ export class EndpointState implements Destination {
   down = false;
   checksInARow = 0;
 
-  constructor({ host, port, instance }: Endpoint, spiffeId: string) {
+  constructor({ host, port, instance, zone }: Endpoint, spiffeId: string) {
+    this.zone = zone;
     this.key = addressKey({ host, port });
     this.host = host;
     this.port = port;
@@ -90,6 +93,26 @@ function lighter(a: EndpointState, b: EndpointState, balance: Traffic['balance']
   return ours < theirs ? a : b;
 }
 
+/**
+ * The endpoints among which is chosen: fit, and untried as long as one of them is left. When too few are fit, or all were tried: undefined
+ * where there are others to turn to, else those that are there.
+ */
+function choosable(
+  all: readonly EndpointState[],
+  tried: ReadonlySet<string> | undefined,
+  now: number,
+  others: boolean,
+): readonly EndpointState[] | undefined {
+  let fit: readonly EndpointState[] = all.filter((endpoint) => endpoint.isFit(now));
+  if (fit.length < all.length * PANIC_SHARE) {
+    if (others) return undefined;
+    fit = all;
+  }
+  if (tried === undefined || tried.size === 0) return fit;
+  const fresh = fit.filter((endpoint) => !tried.has(endpoint.key));
+  return fresh.length > 0 ? fresh : others ? undefined : fit;
+}
+
 /** The own application, which is reached in plain text; `major` is what the caller speaks. Undefined for a permit that means a service. */
 export function appDestination({ target }: Permit, major: 1 | 2): Destination | undefined {
   if (target.kind !== 'app') return undefined;
@@ -109,7 +132,10 @@ export function appDestination({ target }: Permit, major: 1 | 2): Destination | 
 export class Cluster {
   readonly #endpoints = new Map<string, EndpointState>();
   #list: readonly EndpointState[] = [];
+  /** Those in the zone of this proxy. */
+  #near: readonly EndpointState[] = [];
   #known: Upstream | undefined;
+  #zone: string | undefined;
   #turn = 0;
   readonly budget = new RetryBudget();
   /** HTTP requests in flight, requests waiting for a connection, TCP connections. */
@@ -126,18 +152,22 @@ export class Cluster {
   }
 
   /** Takes over what the snapshot says; endpoints that stay keep what is known of them. */
-  update(upstream: Upstream): void {
-    if (this.#known === upstream) return;
+  update(upstream: Upstream, zone?: string): void {
+    if (this.#known === upstream && this.#zone === zone) return;
     this.#known = upstream;
+    this.#zone = zone;
     this.#list = upstream.endpoints.map((endpoint) => {
       const old = this.#endpoints.get(addressKey(endpoint));
       const state =
-        old?.spiffeId === upstream.spiffeId && old.instance === endpoint.instance ? old : new EndpointState(endpoint, upstream.spiffeId);
+        old?.spiffeId === upstream.spiffeId && old.instance === endpoint.instance && old.zone === endpoint.zone
+          ? old
+          : new EndpointState(endpoint, upstream.spiffeId);
       state.connectTimeoutMs = upstream.traffic.timeouts.connectMs;
       return state;
     });
     this.#endpoints.clear();
     for (const state of this.#list) this.#endpoints.set(state.key, state);
+    this.#near = zone === undefined ? [] : this.#list.filter((state) => state.zone === zone);
   }
 
   /** An endpoint that is fit and, as far as there is one, not in `tried`. Undefined when the service has no endpoint. */
@@ -149,12 +179,9 @@ export class Cluster {
     random: () => number = Math.random,
   ): EndpointState | undefined {
     if (permit.target.kind !== 'service') return undefined;
-    const all = this.#list;
-    if (all.length <= 1) return all[0];
-    let fit = all.filter((endpoint) => endpoint.isFit(now));
-    if (fit.length < all.length * PANIC_SHARE) fit = [...all];
-    const fresh = tried === undefined || tried.size === 0 ? fit : fit.filter((endpoint) => !tried.has(endpoint.key));
-    const from = fresh.length > 0 ? fresh : fit;
+    if (this.#list.length <= 1) return this.#list[0];
+    const near = traffic.zone === 'prefer' && this.#near.length > 0 ? choosable(this.#near, tried, now, true) : undefined;
+    const from = near ?? choosable(this.#list, tried, now, false) ?? [];
     if (from.length === 1) return from[0];
     if (traffic.balance === 'roundRobin') return from[this.#turn++ % from.length];
     const first = Math.floor(random() * from.length);
@@ -242,14 +269,14 @@ export class RetryBudget {
 export class Clusters {
   readonly #clusters = new Map<string, Cluster>();
 
-  of(upstream: Upstream): Cluster {
+  of(upstream: Upstream, zone: string | undefined): Cluster {
     const key = upstreamKey(upstream);
     let cluster = this.#clusters.get(key);
     if (cluster === undefined) {
       cluster = new Cluster();
       this.#clusters.set(key, cluster);
     }
-    cluster.update(upstream);
+    cluster.update(upstream, zone);
     return cluster;
   }
 
@@ -258,12 +285,12 @@ export class Clusters {
   }
 
   /** Forgets what the snapshot has no more. */
-  prune(upstreams: Iterable<Upstream>): void {
+  prune(upstreams: Iterable<Upstream>, zone: string | undefined): void {
     const kept = new Set<string>();
     for (const upstream of upstreams) {
       const key = upstreamKey(upstream);
       kept.add(key);
-      this.#clusters.get(key)?.update(upstream);
+      this.#clusters.get(key)?.update(upstream, zone);
     }
     for (const key of this.#clusters.keys()) if (!kept.has(key)) this.#clusters.delete(key);
   }

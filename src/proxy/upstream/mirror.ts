@@ -13,7 +13,7 @@ const LIMIT_MS = 30_000;
 
 /** Sends the request with its whole body; counted under the service, without a span. */
 export function sendCopy(runtime: Runtime, upstream: Upstream, request: UpstreamRequest, body: readonly Buffer[]): void {
-  const cluster = runtime.clusters.of(upstream);
+  const cluster = runtime.clusters.of(upstream, runtime.tables?.zone);
   const { traffic } = upstream;
   const endpoint = cluster.pick(permitOutbound(upstream), traffic, undefined, nowMs());
   if (endpoint === undefined || cluster.requests >= traffic.circuit.maxRequests) return;
