@@ -142,6 +142,8 @@ export class HttpConnection implements Downstream {
   }
 
   abort(): void {
+    // The caller sees what there was, and that it broke off.
+    if (!this.#closed) this.#gather.flush();
     this.close();
   }
 

@@ -1,6 +1,6 @@
 // WebSocket through an ingress and two proxies, with Node's own client; and what must not become an upgrade.
 import assert from 'node:assert/strict';
-import { createHash } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { createServer as createHttpServer, type IncomingMessage } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import { test } from 'node:test';
@@ -93,6 +93,38 @@ test('bytes that a client sends before the answer are not lost', async () => {
   assert.match(answer, /^HTTP\/1\.1 101 [\s\S]*sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK\+xOo=/);
   assert.ok(answer.endsWith('\r\n\r\n\u0081\u0002hi'));
   close();
+});
+
+test('after the switch bytes pass as they are, in any cut, megabytes both ways, to the close of either side', async () => {
+  await using mesh = await TestMesh.start(MESH, POLICY);
+  const server = createHttpServer();
+  // Whatever comes goes back; the switch itself is all that it knows of WebSocket.
+  server.on('upgrade', (_request, socket, early) => {
+    socket.on('error', () => undefined);
+    socket.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n');
+    socket.write(early);
+    socket.pipe(socket);
+  });
+  await mesh.addProxy('web', { appPort: await listen(server) });
+  const ingress = await mesh.addProxy('ingress', { ingress: true });
+  const sent = randomBytes(3_000_000);
+  const socket = connect(ingress.ports.ingress ?? 0, '127.0.0.1');
+  socket.write(`GET /chat HTTP/1.1\r\nHost: a\r\n${HANDSHAKE}\r\n`);
+  const parts: Buffer[] = [];
+  socket.on('data', (part: Buffer) => parts.push(part));
+  const closed = new Promise((done) => socket.on('close', done));
+  for (let at = 0; at < sent.length; ) {
+    const to = at + 1 + Math.floor(Math.random() ** 4 * 100_000);
+    if (!socket.write(sent.subarray(at, to))) await new Promise((done) => socket.once('drain', done));
+    at = to;
+  }
+  socket.end();
+  await closed;
+  const received = Buffer.concat(parts);
+  const body = received.subarray(received.indexOf('\r\n\r\n') + 4);
+  assert.equal(body.length, sent.length);
+  assert.ok(body.equals(sent));
+  server.close();
 });
 
 for (const [title, head, status] of [
