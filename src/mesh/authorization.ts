@@ -16,16 +16,31 @@ export type Who =
 export type Operation =
   | { readonly kind: 'any'; readonly port?: string }
   | { readonly kind: 'tcp'; readonly port?: string }
-  /** `methods` undefined is every method. `path` is normalised; `*` is one segment, a last `**` the rest. */
-  | { readonly kind: 'http'; readonly methods?: readonly string[]; readonly path: string; readonly port?: string };
+  | {
+      readonly kind: 'http';
+      /** Undefined is every method. */
+      readonly methods?: readonly string[];
+      /** Normalised; `*` is one segment, a last `**` the rest. With `isPrefix` the beginning of what fits, letter by letter. */
+      readonly path: string;
+      readonly isPrefix?: true;
+      readonly port?: string;
+      /** Only calls of gRPC: POST with its content type. */
+      readonly grpc?: true;
+      /** Fields that must each be there just once, with this value; names in lower case. */
+      readonly headers?: readonly { readonly name: string; readonly value: string }[];
+    };
 
 export interface Rule {
-  /** The canonical one-line text. */
+  /** The name that it was given, else the canonical one-line text. */
   readonly id: string;
   readonly place: Place;
   readonly from: readonly Who[];
   readonly to: readonly Who[];
   readonly operations: readonly Operation[];
+  /** Epoch milliseconds from which on it counts no more. */
+  readonly untilMs?: number;
+  /** What only this rule allows is allowed and reported. */
+  readonly audit?: true;
 }
 
 /** A service entry: `namespace` and `service` may be `*`; the more exact entry wins. */

@@ -1,11 +1,12 @@
 // Policy document × mesh file → CompiledPolicy: names resolved, groups unfolded, tiers as ranks.
 // Anything that cannot be resolved compiles to "refuse everything", never to a rule with one matcher less.
 import { type Finding, reaches } from '../base/finding.ts';
-import type { CompiledPolicy, PolicyService, Rule, Who } from '../mesh/authorization.ts';
+import type { CompiledPolicy, Operation, PolicyService, Rule, Who } from '../mesh/authorization.ts';
 import type { MeshSpec } from '../mesh/spec.ts';
-import type { PolicyDocument, RuleNode } from './document.ts';
+import type { PolicyDocument } from './document.ts';
 import { collectNames, type Names } from './names.ts';
-import type { WhoText } from './reader/rule-text.ts';
+import type { RuleNode } from './reader/rule-node.ts';
+import type { OpText, WhoText } from './reader/rule-text.ts';
 
 /** The policy of a mesh that has none: default deny, no floors. */
 export function emptyPolicy(trustDomain: string): CompiledPolicy {
@@ -32,7 +33,9 @@ export function compilePolicy(document: PolicyDocument, findings: readonly Findi
       place: node.place,
       from: resolve(node.from, names, unresolved),
       to: resolve(node.to, names, unresolved),
-      operations: node.operations,
+      operations: node.operations.map(toOperation),
+      ...(node.untilMs === undefined ? {} : { untilMs: node.untilMs }),
+      ...(node.audit ? { audit: true as const } : {}),
     }));
   const allow = rules(document.allow);
   const deny = rules(document.deny);
@@ -50,7 +53,15 @@ export function compilePolicy(document: PolicyDocument, findings: readonly Findi
   return { revision, trustDomain, default: document.default ?? 'deny', tiers, services, allow, deny };
 }
 
-function resolve(who: WhoText, names: Names, unresolved: string[]): Who[] {
+/** What an operation's text means to the evaluator. */
+export function toOperation(op: OpText): Operation {
+  if (op.kind !== 'grpc') return op;
+  const { service, method, port } = op;
+  return { kind: 'http', methods: ['POST'], path: `/${service}/${method ?? '*'}`, grpc: true, ...(port === undefined ? {} : { port }) };
+}
+
+/** Whom a text speaks of, groups unfolded; what is not known is added to `unresolved`. */
+export function resolve(who: WhoText, names: Names, unresolved: string[]): Who[] {
   switch (who.kind) {
     case 'any':
     case 'mesh':

@@ -1,21 +1,14 @@
 // The native policy document: text → syntax tree with places, or findings.
 // Several documents given together are one policy: lists are united; `trustDomain`, `default` and `tiers` may be repeated only if equal.
-import { decode, type Located, type Path, parseYaml, z } from '../base/decode.ts';
+import { decode, type Located, parseYaml, z } from '../base/decode.ts';
 import type { Finding } from '../base/finding.ts';
 import type { Place } from '../base/place.ts';
 import { isTrustDomain, NAME } from '../mesh/identity.ts';
 import { API_VERSION } from '../mesh/version.ts';
-import {
-  isTextError,
-  type OpText,
-  parseEdge,
-  parseOperation,
-  parseWho,
-  printEdge,
-  printOperation,
-  type TextError,
-  type WhoText,
-} from './reader/rule-text.ts';
+import { type CaseNode, readCase } from './reader/case-node.ts';
+import { type Invariant, readInvariant } from './reader/invariant-node.ts';
+import { fromTextError, type RuleNode, readRule } from './reader/rule-node.ts';
+import { isTextError, parseWho, type WhoText } from './reader/rule-text.ts';
 
 const name = z.string().regex(NAME, 'a name is 1 to 63 of a-z, 0-9 and `-`');
 
@@ -41,22 +34,19 @@ const policySchema = z.strictObject({
   groups: z.record(name, z.array(z.string())).default({}),
   allow: z.array(z.unknown()).default([]),
   deny: z.array(z.unknown()).default([]),
-  invariants: z.unknown().optional(),
-  tests: z.unknown().optional(),
+  invariants: z.array(z.unknown()).default([]),
+  tests: z.array(z.unknown()).default([]),
   import: z.unknown().optional(),
 });
 
-const LATER_KEYS = ['invariants', 'tests', 'import'] as const;
+/** Tests in a file of their own. */
+const testSchema = z.strictObject({
+  apiVersion: z.literal(API_VERSION, `\`apiVersion: ${API_VERSION}\` is wanted`),
+  kind: z.literal('PolicyTest'),
+  tests: z.array(z.unknown()).min(1, 'at least one test is wanted'),
+});
 
-export interface RuleNode {
-  readonly id: string;
-  readonly place: Place;
-  readonly from: WhoText;
-  readonly fromPlace: Place;
-  readonly to: WhoText;
-  readonly toPlace: Place;
-  readonly operations: readonly OpText[];
-}
+const LATER_KEYS = ['import'] as const;
 
 export interface TierNode {
   readonly name: string;
@@ -87,7 +77,21 @@ export interface PolicyDocument {
   }[];
   readonly allow: readonly RuleNode[];
   readonly deny: readonly RuleNode[];
+  readonly invariants: readonly Invariant[];
+  readonly tests: readonly CaseNode[];
 }
+
+const EMPTY: PolicyDocument = {
+  trustDomain: undefined,
+  default: undefined,
+  tiers: [],
+  services: [],
+  groups: [],
+  allow: [],
+  deny: [],
+  invariants: [],
+  tests: [],
+};
 
 export interface PolicyText {
   readonly file: string;
@@ -124,6 +128,11 @@ function readDocument(document: Located, findings: Finding[]): PolicyDocument | 
       place: document.place([]),
     });
     return undefined;
+  }
+  if ('kind' in data && data.kind === 'PolicyTest') {
+    const decoded = decode(document, testSchema);
+    findings.push(...decoded.findings);
+    return { ...EMPTY, tests: readEach(decoded.value?.tests ?? [], (raw, i) => readCase(document, ['tests', i], raw, findings)) };
   }
   const decoded = decode(document, policySchema);
   findings.push(...decoded.findings);
@@ -170,83 +179,15 @@ function readDocument(document: Located, findings: Finding[]): PolicyDocument | 
         return [{ who, place }];
       }),
     })),
-    allow: raw.allow.flatMap((rule, i) => readRule(document, ['allow', i], rule, findings)),
-    deny: raw.deny.flatMap((rule, i) => readRule(document, ['deny', i], rule, findings)),
+    allow: readEach(raw.allow, (rule, i) => readRule(document, ['allow', i], rule, findings)),
+    deny: readEach(raw.deny, (rule, i) => readRule(document, ['deny', i], rule, findings)),
+    invariants: readEach(raw.invariants, (each, i) => readInvariant(document, ['invariants', i], each, findings)),
+    tests: readEach(raw.tests, (each, i) => readCase(document, ['tests', i], each, findings)),
   };
 }
 
-function readRule(document: Located, path: Path, raw: unknown, findings: Finding[]): RuleNode[] {
-  const place = document.place(path);
-  const fail = (rule: string, what: string, fix: string): RuleNode[] => {
-    findings.push({ rule, severity: 'error', what, fix, place });
-    return [];
-  };
-  if (typeof raw === 'string') {
-    const missing = raw.includes('->') ? 'the rule grants nothing: operations are missing after `:`' : `\`${raw}\` is no rule`;
-    return fail('syntax-error', missing, 'write `caller -> callee: [GET /path]`, `: tcp` or `: any`');
-  }
-  if (typeof raw !== 'object' || raw === null || Array.isArray(raw))
-    return fail('syntax-error', 'a rule is `caller -> callee: operations`', 'write one `caller -> callee:` a line');
-  const keys = Object.keys(raw);
-  if ('from' in raw || 'to' in raw)
-    return fail('later-version', 'the long form of a rule comes in a later version', 'write `caller -> callee: operations`');
-  const key = keys[0];
-  if (keys.length !== 1 || key === undefined)
-    return fail('syntax-error', `a rule has one key, \`caller -> callee\`, and this one has ${keys.length}`, 'begin every rule with `-`');
-  const keyPlace = document.place([...path, key], true);
-  const edge = parseEdge(key);
-  if (isTextError(edge)) {
-    findings.push(fromTextError(edge, keyPlace));
-    return [];
-  }
-  const value: unknown = (raw as Record<string, unknown>)[key];
-  const texts = Array.isArray(value) ? value : [value];
-  const operations: OpText[] = [];
-  let failed = texts.length === 0;
-  if (failed)
-    findings.push({
-      rule: 'syntax-error',
-      severity: 'error',
-      what: 'the list of operations is empty, so the rule grants nothing',
-      fix: 'remove the rule, or write operations',
-      place: keyPlace,
-    });
-  texts.forEach((text: unknown, i) => {
-    const opPlace = document.place(Array.isArray(value) ? [...path, key, i] : [...path, key]);
-    const operation =
-      typeof text === 'string'
-        ? parseOperation(text)
-        : { rule: 'syntax-error', what: 'an operation is a text such as `GET /path`, `tcp` or `any`', offset: 0 };
-    if (isTextError(operation)) {
-      findings.push(fromTextError(operation, opPlace));
-      failed = true;
-    } else operations.push(operation);
-  });
-  if (failed) return [];
-  const arrow = key.indexOf('->');
-  const toOffset = arrow + 2 + (key.slice(arrow + 2).length - key.slice(arrow + 2).trimStart().length);
-  return [
-    {
-      id: `${printEdge(edge.from, edge.to)}: ${operations.length === 1 ? operations.map(printOperation).join('') : `[${operations.map(printOperation).join(', ')}]`}`,
-      place: keyPlace,
-      from: edge.from,
-      fromPlace: keyPlace,
-      to: edge.to,
-      toPlace: { ...keyPlace, column: keyPlace.column + toOffset },
-      operations,
-    },
-  ];
-}
-
-// An offset within a plain one-line scalar is a column; texts that span lines keep the place of their start.
-function fromTextError(error: TextError, place: Place): Finding {
-  return {
-    rule: error.rule,
-    severity: 'error',
-    what: error.what,
-    ...(error.fix === undefined ? {} : { fix: error.fix }),
-    place: { ...place, column: place.column + error.offset },
-  };
+function readEach<T>(list: readonly unknown[], read: (raw: unknown, i: number) => T | undefined): T[] {
+  return list.map(read).filter((each) => each !== undefined);
 }
 
 function unite(parts: readonly PolicyDocument[], findings: Finding[]): PolicyDocument {
@@ -284,7 +225,7 @@ function unite(parts: readonly PolicyDocument[], findings: Finding[]): PolicyDoc
         place: service.place,
       });
   }
-  if (first === undefined) return { trustDomain: undefined, default: undefined, tiers: [], services: [], groups: [], allow: [], deny: [] };
+  if (first === undefined) return EMPTY;
   return {
     trustDomain: same('trustDomain', given(parts.map((part) => part.trustDomain))),
     default: same('default', given(parts.map((part) => part.default))),
@@ -293,5 +234,7 @@ function unite(parts: readonly PolicyDocument[], findings: Finding[]): PolicyDoc
     groups: parts.flatMap((part) => part.groups),
     allow: parts.flatMap((part) => part.allow),
     deny: parts.flatMap((part) => part.deny),
+    invariants: parts.flatMap((part) => part.invariants),
+    tests: parts.flatMap((part) => part.tests),
   };
 }

@@ -2,143 +2,198 @@
 //
 // Order: identity, tier floor, deny, allow, default. A caller is judged by its verified identity, never by its address.
 // No identity is refused everywhere but at the ingress, which is open to all unless a rule `any -> ingress` says what it takes.
-import type { CompiledPolicy, Operation, PolicyService, Rule, Who } from '../mesh/authorization.ts';
+//
+// Three-valued: where something that a rule asks for is not known (offline only: a method, a path, a field, a port), the verdict is
+// `unknown`, unless it is the same whatever the missing part is. On the wire everything is known; whoever enforces takes `unknown` as denied.
+import type { CompiledPolicy, Operation, Rule, Who } from '../mesh/authorization.ts';
 import { INGRESS, parseSpiffeId, printSpiffeId, type SpiffeId } from '../mesh/identity.ts';
 import { matchPath } from './path.ts';
+import { indexOf, matchesWho, type PolicyIndex, type RuleEntry } from './rule-index.ts';
+
+export { matchesWho } from './rule-index.ts';
+
+export interface HttpFacts {
+  /** Undefined where it is not known. */
+  readonly method: string | undefined;
+  /** Normalised (policy/path.ts) and without query. Undefined where it is not known. */
+  readonly path: string | undefined;
+  /** Whether it is a call of gRPC, by its content type. Undefined where it is not known. */
+  readonly grpc: boolean | undefined;
+  /** Every value of a field (name in lower case), one for each line; undefined where it is not known. */
+  readonly header: (name: string) => readonly string[] | undefined;
+}
 
 export interface Attempt {
   /** The verified identity; undefined when there is none. */
   readonly caller: SpiffeId | undefined;
   readonly callee: SpiffeId;
-  readonly port: { readonly name: string; readonly number: number };
-  /** Undefined for TCP. `path` is normalised (policy/path.ts) and without query. */
-  readonly http: { readonly method: string; readonly path: string } | undefined;
+  /** Undefined where it is not known. */
+  readonly port: { readonly name: string; readonly number: number } | undefined;
+  /** Undefined for TCP. */
+  readonly http: HttpFacts | undefined;
+  /** Epoch milliseconds: rules with `until` end. */
+  readonly atMs: number;
 }
 
 export type Stage = 'unreadable' | 'identity' | 'tier' | 'deny' | 'allow' | 'default';
+export type Missing = 'method' | 'path' | 'header' | 'content-type' | 'port';
 
 export interface Decision {
-  readonly verdict: 'allowed' | 'denied';
+  readonly verdict: 'allowed' | 'denied' | 'unknown';
   readonly stage: Stage;
   /** The rule that decided, or a sentence where no rule did. */
   readonly rule: string;
+  /** `file:line` of the rule. */
   readonly place: string | undefined;
   readonly revision: number;
   /** Set when only audit mode let it pass. */
   readonly audited: boolean;
+  /** What would have to be known for a verdict. */
+  readonly missing: readonly Missing[];
 }
 
 /** Judges one request or one TCP connection. */
 export function evaluate(policy: CompiledPolicy, attempt: Attempt): Decision {
-  const decide = (verdict: 'allowed' | 'denied', stage: Stage, rule: string, by?: Rule, audited = false): Decision => ({
+  if (policy.unreadable !== undefined) return decide(policy, 'denied', 'unreadable', `policy unreadable: ${policy.unreadable}`);
+  const index = indexOf(policy);
+  const { caller, callee } = attempt;
+  if (caller === undefined) {
+    if (callee.service !== INGRESS) return decide(policy, 'denied', 'identity', 'no identity');
+    if (!index.speaksOfAny) return decide(policy, 'allowed', 'identity', 'ingress: open to callers from outside');
+  }
+  const floor = tierFloor(policy, index, attempt);
+  if (floor !== undefined) return decide(policy, 'denied', 'tier', floor);
+  const path = attempt.http?.path;
+  const denying = new Search(attempt);
+  index.visit('deny', callee, caller, path, denying);
+  if (denying.found !== undefined) return decideBy(policy, 'denied', 'deny', denying.found.rule);
+  const allowing = new Search(attempt);
+  index.visit('allow', callee, caller, path, allowing);
+  const passes = allowing.found !== undefined || policy.default === 'audit';
+  if (passes && denying.missing !== undefined) return unknown(policy, 'deny', denying.missing);
+  if (allowing.found !== undefined) return decideBy(policy, 'allowed', 'allow', allowing.found.rule);
+  if (allowing.missing !== undefined) return unknown(policy, 'allow', allowing.missing);
+  if (policy.default === 'audit') {
+    return { ...decide(policy, 'allowed', 'default', 'default: audit'), audited: true };
+  }
+  return decide(policy, 'denied', 'default', 'default: deny');
+}
+
+/** What a proxy goes by: `unknown` is denied. */
+export type Enforced = Decision & { readonly verdict: 'allowed' | 'denied' };
+
+export function enforce(policy: CompiledPolicy, attempt: Attempt): Enforced {
+  const decision = evaluate(policy, attempt);
+  return { ...decision, verdict: decision.verdict === 'allowed' ? 'allowed' : 'denied' };
+}
+
+/** Goes through the rules that can concern an attempt and keeps the one that decides: the first as written, one that is enforced before one that audits. */
+class Search {
+  found: RuleEntry | undefined;
+  missing: Set<Missing> | undefined;
+  readonly #attempt: Attempt;
+
+  constructor(attempt: Attempt) {
+    this.#attempt = attempt;
+  }
+
+  consider(entry: RuleEntry, fits: boolean): void {
+    const { found } = this;
+    if (found !== undefined && (found.rule.audit === entry.rule.audit ? found.order <= entry.order : entry.rule.audit)) return;
+    if (!isInForce(entry.rule, this.#attempt.atMs)) return;
+    const miss = mismatch(entry.operation, this.#attempt, fits);
+    if (miss === undefined) this.found = entry;
+    else if (miss.startsWith('?')) {
+      this.missing ??= new Set();
+      this.missing.add(miss.slice(1) as Missing);
+    }
+  }
+}
+
+const NOTHING: readonly Missing[] = [];
+
+function decide(policy: CompiledPolicy, verdict: Decision['verdict'], stage: Stage, rule: string): Decision {
+  return { verdict, stage, rule, place: undefined, revision: policy.revision, audited: false, missing: NOTHING };
+}
+
+function decideBy(policy: CompiledPolicy, verdict: 'allowed' | 'denied', stage: Stage, rule: Rule): Decision {
+  return {
     verdict,
     stage,
-    rule,
-    place: by === undefined ? undefined : `${by.place.file}:${by.place.line}`,
+    rule: rule.id,
+    place: `${rule.place.file}:${rule.place.line}`,
     revision: policy.revision,
-    audited,
-  });
-  if (policy.unreadable !== undefined) return decide('denied', 'unreadable', `policy unreadable: ${policy.unreadable}`);
-  const { caller } = attempt;
-  if (caller === undefined) {
-    const speaksOfAny = policy.allow.some((rule) => rule.from.some((who) => who.kind === 'any'));
-    if (attempt.callee.service !== INGRESS) return decide('denied', 'identity', 'no identity');
-    if (!speaksOfAny) return decide('allowed', 'identity', 'ingress: open to callers from outside');
+    audited: rule.audit === true,
+    missing: NOTHING,
+  };
+}
+
+function unknown(policy: CompiledPolicy, stage: Stage, missing: ReadonlySet<Missing>): Decision {
+  const list = [...missing].sort();
+  return { ...decide(policy, 'unknown', stage, `it depends on ${list.join(' and ')}`), missing: list };
+}
+
+export function isInForce({ untilMs }: Rule, atMs: number): boolean {
+  return untilMs === undefined || atMs < untilMs;
+}
+
+export type Mismatch = 'port' | 'protocol' | 'method' | 'path' | 'content-type' | 'header' | `?${Missing}` | undefined;
+
+/**
+ * What keeps an operation from covering an attempt: the first field that differs, `?field` where that is not known, undefined when it covers it.
+ * `pathFits`: the path was compared already.
+ */
+export function mismatch(operation: Operation, { port, http }: Attempt, pathFits = false): Mismatch {
+  let open: Mismatch;
+  if (operation.port !== undefined) {
+    if (port === undefined) open = '?port';
+    else if (operation.port !== port.name && operation.port !== String(port.number)) return 'port';
   }
-  const floor = tierFloor(policy, attempt);
-  if (floor !== undefined) return decide('denied', 'tier', floor);
-  const denied = policy.deny.find((rule) => matches(policy, rule, attempt));
-  if (denied !== undefined) return decide('denied', 'deny', denied.id, denied);
-  const allowed = policy.allow.find((rule) => matches(policy, rule, attempt));
-  if (allowed !== undefined) return decide('allowed', 'allow', allowed.id, allowed);
-  if (policy.default === 'audit') return decide('allowed', 'default', 'default: audit', undefined, true);
-  return decide('denied', 'default', 'default: deny');
+  if (operation.kind === 'any') return open;
+  if (operation.kind === 'tcp') return http === undefined ? open : 'protocol';
+  if (http === undefined) return 'protocol';
+  if (operation.methods !== undefined) {
+    if (http.method === undefined) open ??= '?method';
+    else if (!operation.methods.includes(http.method)) return 'method';
+  }
+  if (!pathFits && operation.path !== '/**') {
+    if (http.path === undefined) open ??= '?path';
+    else if (operation.isPrefix ? !http.path.startsWith(operation.path) : !matchPath(operation.path, http.path)) return 'path';
+  }
+  if (operation.grpc) {
+    if (http.grpc === undefined) open ??= '?content-type';
+    else if (!http.grpc) return 'content-type';
+  }
+  for (const { name, value } of operation.headers ?? []) {
+    const values = http.header(name);
+    if (values === undefined) open ??= '?header';
+    // A field that comes twice is read by one as its first value and by the next as its last.
+    else if (values.length !== 1 || values[0] !== value) return 'header';
+  }
+  return open;
 }
 
 /** Why the tier floor refuses the caller, or undefined. No identity and foreign trust domains rank below the lowest tier. */
-function tierFloor(policy: CompiledPolicy, attempt: Attempt): string | undefined {
+export function tierFloor(policy: CompiledPolicy, index: PolicyIndex, attempt: Attempt): string | undefined {
   if (policy.tiers.length === 0 || attempt.caller === undefined) return undefined;
-  const callee = findService(policy, attempt.callee);
-  const caller = attempt.caller === undefined ? undefined : findService(policy, attempt.caller);
+  const callee = index.serviceOf(attempt.callee);
+  const caller = index.serviceOf(attempt.caller);
   if (callee?.bridge || caller?.bridge) return undefined;
   const calleeTier = policy.tiers[callee?.rank ?? 0];
-  const callerRank = rankOf(policy, attempt.caller, caller);
+  const callerRank = index.rankOf(attempt.caller);
   if (calleeTier === undefined || callerRank >= calleeTier.accepts) return undefined;
   const floor = policy.tiers[calleeTier.accepts]?.name ?? '';
   return `tier floor: ${calleeTier.name} accepts from ${floor}, caller is ${policy.tiers[callerRank]?.name ?? 'unknown'}`;
 }
 
-function rankOf(policy: CompiledPolicy, id: SpiffeId | undefined, service: PolicyService | undefined): number {
-  if (id === undefined || id.trustDomain !== policy.trustDomain) return -1;
-  return service?.rank ?? 0;
-}
-
-/** The service entry of an identity: an exact id beats `ns/X/sa/*`, that beats `ns/*\/sa/*`. Foreign trust domains have none. */
-export function findService(policy: CompiledPolicy, id: SpiffeId): PolicyService | undefined {
-  if (id.trustDomain !== policy.trustDomain || id.service === undefined) return undefined;
-  let best: PolicyService | undefined;
-  let bestScore = -1;
-  for (const service of policy.services) {
-    if (service.namespace !== '*' && service.namespace !== id.namespace) continue;
-    if (service.service !== '*' && service.service !== id.service) continue;
-    const score = (service.service === '*' ? 0 : 2) + (service.namespace === '*' ? 0 : 1);
-    if (score > bestScore) {
-      best = service;
-      bestScore = score;
-    }
-  }
-  return best;
-}
-
-function matches(policy: CompiledPolicy, rule: Rule, attempt: Attempt): boolean {
-  return (
-    rule.to.some((who) => matchesWho(policy, who, attempt.callee)) &&
-    rule.from.some((who) => matchesWho(policy, who, attempt.caller)) &&
-    rule.operations.some((operation) => matchesOperation(operation, attempt))
-  );
-}
-
-/** Whether an identity (undefined: none) is one that `who` speaks of. */
-export function matchesWho(policy: CompiledPolicy, who: Who, id: SpiffeId | undefined): boolean {
-  if (who.kind === 'any') return true;
-  if (id === undefined) return false;
-  const own = id.trustDomain === policy.trustDomain;
-  switch (who.kind) {
-    case 'mesh':
-      return own;
-    case 'id':
-      return printSpiffeId(id) === who.id;
-    case 'workload':
-      return own && id.service === who.service && id.namespace === who.namespace;
-    case 'namespace':
-      return own && id.namespace === who.namespace;
-    case 'trustDomain':
-      return id.trustDomain === who.trustDomain;
-    case 'tier': {
-      const rank = rankOf(policy, id, findService(policy, id));
-      if (who.compare === '=') return rank === who.rank;
-      return who.compare === '<' ? rank < who.rank : rank >= who.rank;
-    }
-  }
-}
-
-function matchesOperation(operation: Operation, attempt: Attempt): boolean {
-  if (operation.port !== undefined && operation.port !== attempt.port.name && operation.port !== String(attempt.port.number)) return false;
-  switch (operation.kind) {
-    case 'any':
-      return true;
-    case 'tcp':
-      return attempt.http === undefined;
-    case 'http':
-      if (attempt.http === undefined) return false;
-      if (operation.methods !== undefined && !operation.methods.includes(attempt.http.method)) return false;
-      return matchPath(operation.path, attempt.http.path);
-  }
-}
-
 /** The rules that can concern one callee: what its proxy needs. Keeps every service entry, since callers are ranked by them. */
 export function policyFor(policy: CompiledPolicy, callee: string): CompiledPolicy {
   const id = parseSpiffeId(callee);
-  const concerns = (rule: Rule): boolean => rule.to.some((who) => matchesWho(policy, who, id));
+  const index = indexOf(policy);
+  const concerns = (rule: Rule): boolean => rule.to.some((who: Who) => matchesWho(index, who, id));
   return { ...policy, allow: policy.allow.filter(concerns), deny: policy.deny.filter(concerns) };
+}
+
+export function printCaller(caller: SpiffeId | undefined): string {
+  return caller === undefined ? 'no identity' : printSpiffeId(caller);
 }

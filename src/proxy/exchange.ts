@@ -9,11 +9,11 @@ import { messageOf } from '../base/fault.ts';
 import { isRefusal, REFUSAL_HEADER, type Refusal } from '../mesh/refusal.ts';
 import type { Upstream } from '../mesh/snapshot.ts';
 import { DEFAULT_TRAFFIC, type Traffic } from '../mesh/traffic.ts';
-import type { Decision } from '../policy/evaluate.ts';
+import type { Enforced } from '../policy/evaluate.ts';
 import { outcomeOf } from '../signals/metrics.ts';
 import { makeSpanId, printTraceparent } from '../traces/context.ts';
 import { nowMs } from './clock.ts';
-import { answeredFields, type Fields, fieldOf, forwardedFields, safeTrailers } from './codec/fields.ts';
+import { answeredFields, type Fields, fieldOf, fieldsOf, forwardedFields, safeTrailers } from './codec/fields.ts';
 import type { Framing } from './codec/h1/framing.ts';
 import type { RequestHead, ResponseHead } from './codec/h1/head.ts';
 import type { Origin } from './connection.ts';
@@ -90,7 +90,7 @@ export class Exchange implements UpstreamEvents, Deadline {
   #route: Route | undefined;
   #traffic: Traffic = DEFAULT_TRAFFIC;
   #cluster: Cluster | undefined;
-  #decision: Decision | undefined;
+  #decision: Enforced | undefined;
   #permit: Permit | undefined;
   #attempt: Attempt | undefined;
   #attempts = 0;
@@ -431,7 +431,9 @@ export class Exchange implements UpstreamEvents, Deadline {
       listener.kind === 'inbound'
         ? { name: listener.portName, number: listener.appPort }
         : { name: 'http', number: listener.kind === 'ingress' ? listener.port : 0 };
-    return { caller: peer?.id, port, http: { method: this.#head.method, path: route.path } };
+    const { method, fields } = this.#head;
+    const http = { method, path: route.path, grpc: this.#isGrpc, header: (name: string) => fieldsOf(fields, name) };
+    return { caller: peer?.id, port, http, atMs: nowMs() };
   }
 
   onData(bytes: Buffer): void {

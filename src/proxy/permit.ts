@@ -1,8 +1,7 @@
 // The only value from which an upstream request can be made. Without a permit there is no endpoint (upstream/pick.ts),
 // and only authorize() makes permits.
-import type { SpiffeId } from '../mesh/identity.ts';
 import type { Protocol, Upstream } from '../mesh/snapshot.ts';
-import { type Decision, evaluate } from '../policy/evaluate.ts';
+import { type Attempt, type Enforced, enforce } from '../policy/evaluate.ts';
 import type { Tables } from './tables.ts';
 
 declare const permitted: unique symbol;
@@ -16,15 +15,12 @@ export interface Permit {
   readonly target: Target;
 }
 
-export interface AttemptFacts {
-  readonly caller: SpiffeId | undefined;
-  readonly port: { readonly name: string; readonly number: number };
-  readonly http: { readonly method: string; readonly path: string } | undefined;
-}
+/** What is asked; the callee is always this proxy's own service. */
+export type AttemptFacts = Omit<Attempt, 'callee'>;
 
 /** Towards the own application, or in through the ingress: the policy decides. */
-export function authorize(tables: Tables, facts: AttemptFacts, target: Target): { decision: Decision; permit: Permit | undefined } {
-  const decision = evaluate(tables.policy, { ...facts, callee: tables.self });
+export function authorize(tables: Tables, facts: AttemptFacts, target: Target): { decision: Enforced; permit: Permit | undefined } {
+  const decision = enforce(tables.policy, { ...facts, callee: tables.self });
   return { decision, permit: decision.verdict === 'allowed' ? ({ target } as Permit) : undefined };
 }
 

@@ -1,5 +1,5 @@
 // What happened to one TCP connection: a count, and a span in a trace of its own (TCP carries no trace header).
-import type { Decision } from '../policy/evaluate.ts';
+import type { Enforced } from '../policy/evaluate.ts';
 import { makeSpanId, makeTraceId } from '../traces/context.ts';
 import { nowMs } from './clock.ts';
 import type { Runtime } from './runtime.ts';
@@ -11,7 +11,7 @@ export interface TcpFacts {
   readonly startMs: number;
   /** `tcp` for a connection that ended by itself, else why it did not. */
   readonly outcome: string;
-  readonly decision?: Decision | undefined;
+  readonly decision?: Enforced | undefined;
   readonly requestBytes: number;
   readonly responseBytes: number;
 }

@@ -40,7 +40,8 @@ function judge(body: string, caller: string, callee: string, request: string): D
     caller: id(caller),
     callee: id(callee) as SpiffeId,
     port: { name: callee === 'db' ? 'sql' : 'http', number: callee === 'db' ? 5432 : 8080 },
-    http: normal === undefined ? undefined : { method, path: normal.path },
+    http: normal === undefined ? undefined : { method, path: normal.path, grpc: false, header: () => [] },
+    atMs: 0,
   });
 }
 
@@ -177,7 +178,8 @@ test('the slice for one callee gives the same verdicts as the whole', () => {
           caller: id(caller),
           callee: id(callee) as SpiffeId,
           port: { name: 'http', number: 1 },
-          http: { method: 'POST', path },
+          http: { method: 'POST', path, grpc: false, header: () => [] },
+          atMs: 0,
         };
         assert.deepEqual(evaluate(slice, attempt), evaluate(whole, attempt), `${caller} -> ${callee} ${path}`);
       }

@@ -2,7 +2,8 @@
 //
 //   rule = who " -> " whom ":" op | [op, …]
 //   who  = service | group | ns:NAME | sa:NS/NAME | id:<SPIFFE id> | td:<trust domain> | tier:NAME | tier<NAME | tier>=NAME | mesh | any
-//   op   = any [port] | tcp [port] | METHOD{"|"METHOD} path [port] | "*" path [port]
+//   op   = any [port] | tcp [port] | grpc Pkg.Svc[/Method|/*] [port] | http
+//   http = METHOD{"|"METHOD} or "*"  path  [port] ["if header" NAME "=" VALUE]
 //
 // Knows no names: whether `cart` is a service is policy/compile.ts's question.
 import { isTrustDomain, NAME, parseSpiffeId } from '../../mesh/identity.ts';
@@ -20,7 +21,23 @@ export type WhoText =
 export type OpText =
   | { readonly kind: 'any'; readonly port?: string }
   | { readonly kind: 'tcp'; readonly port?: string }
-  | { readonly kind: 'http'; readonly methods?: readonly string[]; readonly path: string; readonly port?: string };
+  /** `method` undefined is every method of the service. */
+  | { readonly kind: 'grpc'; readonly service: string; readonly method?: string; readonly port?: string }
+  | {
+      readonly kind: 'http';
+      readonly methods?: readonly string[];
+      readonly path: string;
+      /** The path is the beginning of what fits, letter by letter: only the long form says so. */
+      readonly isPrefix?: true;
+      readonly port?: string;
+      readonly headers?: readonly HeaderText[];
+    };
+
+/** A field that must be there just once, with this value. The name is in lower case. */
+export interface HeaderText {
+  readonly name: string;
+  readonly value: string;
+}
 
 /** Why a text is no rule; `offset` counts characters from its start. */
 export interface TextError {
@@ -97,7 +114,7 @@ export function parseOperation(text: string): OpText | TextError {
   const first = words[0];
   if (first === undefined)
     return { rule: 'syntax-error', what: 'an operation is empty', fix: 'write `any`, `tcp` or `METHOD /path`', offset: 0 };
-  if (first.text === 'grpc') return later('`grpc` operations come in a later version', 'write `POST /Pkg.Svc/Method`', first.offset);
+  if (first.text === 'grpc') return parseGrpc(words.slice(1), first.offset);
   if (first.text === 'any' || first.text === 'tcp') {
     const port = readPort(words.slice(1));
     if (isTextError(port)) return port;
@@ -127,15 +144,49 @@ export function parseOperation(text: string): OpText | TextError {
   if (problem !== undefined) return { rule: 'path-never-matches', what: `\`${path.text}\`: ${problem}`, offset: path.offset };
   const rest = words.slice(2);
   const condition = rest.findIndex((word) => word.text === 'if');
-  if (condition >= 0)
-    return later(
-      '`if header` conditions come in a later version',
-      'remove the condition, or leave the rule out',
-      rest[condition]?.offset ?? 0,
-    );
-  const port = readPort(rest);
+  const header = condition < 0 ? undefined : readCondition(text.slice(rest[condition]?.offset), rest[condition]?.offset ?? 0);
+  if (header !== undefined && isTextError(header)) return header;
+  const port = readPort(condition < 0 ? rest : rest.slice(0, condition));
   if (isTextError(port)) return port;
-  return { kind: 'http', ...(methods === undefined ? {} : { methods }), path: path.text, ...port };
+  return {
+    kind: 'http',
+    ...(methods === undefined ? {} : { methods }),
+    path: path.text,
+    ...port,
+    ...(header === undefined ? {} : { headers: [header] }),
+  };
+}
+
+const GRPC = /^([A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*)(?:\/([A-Za-z_][A-Za-z0-9_]*|\*))?$/;
+
+/** `Pkg.Svc`, `Pkg.Svc/Method` or `Pkg.Svc/*`: the service and, unless it is every one, the method. Undefined for anything else. */
+export function parseGrpcName(text: string): { service: string; method?: string } | undefined {
+  const match = GRPC.exec(text);
+  if (match === null) return undefined;
+  const [, service = '', method] = match;
+  return method === undefined || method === '*' ? { service } : { service, method };
+}
+
+function parseGrpc(words: readonly { text: string; offset: number }[], offset: number): OpText | TextError {
+  const named = parseGrpcName(words[0]?.text ?? '');
+  if (named === undefined)
+    return {
+      rule: 'syntax-error',
+      what: words[0] === undefined ? '`grpc` names no service' : `\`${words[0].text}\` is no gRPC service`,
+      fix: 'write `grpc pkg.Service`, or `grpc pkg.Service/Method`',
+      offset: words[0]?.offset ?? offset,
+    };
+  const port = readPort(words.slice(1));
+  return isTextError(port) ? port : { kind: 'grpc', ...named, ...port };
+}
+
+const CONDITION = /^if +header +([!#$%&'*+\-.^_`|~0-9A-Za-z]+) *= *([\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?)$/;
+
+/** `if header NAME = VALUE`. The value is the rest of the text. */
+function readCondition(text: string, offset: number): HeaderText | TextError {
+  const match = CONDITION.exec(text.trimEnd());
+  if (match === null) return { rule: 'syntax-error', what: 'this is no condition', fix: 'write `if header x-name = value`', offset };
+  return { name: (match[1] ?? '').toLowerCase(), value: match[2] ?? '' };
 }
 
 /** The canonical text of a rule: single blanks, the order as written. */
@@ -165,11 +216,10 @@ export function printWho(who: WhoText): string {
 
 export function printOperation(op: OpText): string {
   const port = op.port === undefined ? '' : ` :${op.port}`;
-  return op.kind === 'http' ? `${op.methods?.join('|') ?? '*'} ${op.path}${port}` : `${op.kind}${port}`;
-}
-
-function later(what: string, fix: string, offset: number): TextError {
-  return { rule: 'later-version', what, fix, offset };
+  if (op.kind === 'grpc') return `grpc ${op.service}${op.method === undefined ? '' : `/${op.method}`}${port}`;
+  if (op.kind !== 'http') return `${op.kind}${port}`;
+  const conditions = (op.headers ?? []).map(({ name, value }) => ` if header ${name}=${value}`).join('');
+  return `${op.methods?.join('|') ?? '*'} ${op.path}${op.isPrefix ? '*' : ''}${port}${conditions}`;
 }
 
 function readPort(words: readonly { text: string; offset: number }[]): { port?: string } | TextError {
@@ -186,8 +236,8 @@ function readPort(words: readonly { text: string; offset: number }[]): { port?: 
   return { port: word.text.slice(1) };
 }
 
-// A pattern that no normalised path can ever equal would be a rule that silently does nothing.
-function pathProblem(path: string): string | undefined {
+/** Why no normalised path can ever equal the pattern: the rule would silently do nothing. Undefined when one can. */
+export function pathProblem(path: string): string | undefined {
   if (/[?#\\]/.test(path)) return 'a path holds no `?`, `#` or `\\`, so this never matches';
   if (/[^\x21-\x7e]/.test(path)) return 'other characters than printable ASCII are written as `%XX`';
   if (/%(?![0-9A-F]{2})/.test(path) || /%(?:00|2F|5C)/.test(path)) return 'this escape never reaches a service';

@@ -204,7 +204,7 @@ async function serveTcp(runtime: Runtime, listener: InboundListener, peer: Verif
   const { recorder, tables, pool } = runtime;
   const startMs = nowMs();
   recorder.inFlight++;
-  const facts = { caller: peer.id, port: { name: listener.portName, number: listener.appPort }, http: undefined };
+  const facts = { caller: peer.id, port: { name: listener.portName, number: listener.appPort }, http: undefined, atMs: startMs };
   const target = { kind: 'app', host: listener.appHost ?? '127.0.0.1', port: listener.appPort, protocol: 'tcp' } as const;
   const judged = tables === undefined ? undefined : authorize(tables, facts, target);
   const finish = (outcome: string, requestBytes: number, responseBytes: number): void => {
@@ -233,7 +233,8 @@ async function serveTcp(runtime: Runtime, listener: InboundListener, peer: Verif
     finish(result.refusal, 0, 0);
     return;
   }
-  const judge = (): boolean => runtime.tables === undefined || authorize(runtime.tables, facts, target).permit !== undefined;
+  const judge = (): boolean =>
+    runtime.tables === undefined || authorize(runtime.tables, { ...facts, atMs: nowMs() }, target).permit !== undefined;
   runtime.joins.join({ peer, judge }, channel, result, ({ aToB, bToA, cut }) => {
     if (cut === 'identity_expired') recorder.identityExpired++;
     finish(cut ?? 'tcp', aToB, bToA);
