@@ -66,7 +66,10 @@ function makeCommand(spec: CommandSpec, name: string, context: Pick<Context, 'pr
     .summary(spec.summary)
     .description(`${spec.summary.charAt(0).toUpperCase()}${spec.summary.slice(1)}.`);
   for (const argument of spec.arguments ?? []) command.argument(argument.name, argument.description);
-  for (const option of spec.options ?? []) command.addOption(new Option(option.flags, option.description));
+  for (const { flags, description, repeatable } of spec.options ?? []) {
+    const option = new Option(flags, description);
+    command.addOption(repeatable ? option.argParser((value: string, before: string[] | undefined) => [...(before ?? []), value]) : option);
+  }
   const codes = spec.exitCodes.split('; ').map((each) => `  ${each}`);
   return command.addHelpText(
     'after',

@@ -7,6 +7,8 @@ export interface OptionSpec {
   readonly description: string;
   /** For completion. */
   readonly values?: readonly string[];
+  /** May be given more than once. */
+  readonly repeatable?: true;
 }
 
 export interface CommandSpec {
@@ -24,6 +26,27 @@ const STATE: OptionSpec = {
   flags: '--state <dir>',
   description: 'state directory of the mesh (default: MESHCTL_STATE, the nearest .meshctl, or the one mesh that runs)',
 };
+const MESH_FILE: OptionSpec = {
+  flags: '--mesh <file>',
+  description: 'mesh file that knows the services (default: the nearest mesh.yaml beside or above)',
+};
+const POLICY: OptionSpec = {
+  flags: '--policy <path>',
+  description: 'policy file or directory; may be repeated (default: the one in force, else that of the mesh file)',
+  repeatable: true,
+};
+const REQUEST: readonly OptionSpec[] = [
+  { flags: '--method <method>', description: 'GET, POST, …' },
+  { flags: '--path <path>', description: 'as a client sends it; normalised as proxies do' },
+  { flags: '--grpc <name>', description: 'a call of gRPC: pkg.Service/Method' },
+  { flags: '--tcp', description: 'a TCP connection' },
+  { flags: '--header <field>', description: 'NAME=VALUE; may be repeated', repeatable: true },
+  { flags: '--port <port>', description: 'number or name of a port of the callee' },
+];
+const CALL = [
+  { name: '<from>', description: 'a service, sa:NAMESPACE/NAME, id:SPIFFE-ID, ns:NAMESPACE (any service of it) or none' },
+  { name: '<to>', description: 'a service, with :PORT if it matters, or id:SPIFFE-ID' },
+];
 const output = (...formats: string[]): OptionSpec => ({
   flags: '-o, --output <format>',
   description: `${formats.join(' or ')} (default: ${formats[0]})`,
@@ -33,7 +56,7 @@ const ANSWER = '0 done; 2 usage or unreadable input; 3 the mesh does not answer;
 
 export const GROUPS: Readonly<Record<string, string>> = {
   certs: 'issue, inspect and list certificates',
-  policy: 'lint, apply and show identity policies',
+  policy: 'lint, prove, test, explain and apply identity policies',
   proxy: 'the bundled proxies of the mesh',
 };
 
@@ -192,6 +215,69 @@ export const CATALOGUE: readonly CommandSpec[] = [
     examples: ['meshctl policy lint policy.yaml', 'meshctl policy lint *.yaml --fail-on warning -o json'],
     exitCodes: '0 nothing at or above --fail-on; 1 findings; 2 usage or unreadable files',
     load: () => import('./policy/lint.ts'),
+  },
+  {
+    path: ['policy', 'check'],
+    summary: 'may one service call another? exit 0 yes, 1 no, 2 cannot tell',
+    arguments: CALL,
+    options: [...REQUEST, POLICY, MESH_FILE, STATE, output('table', 'json')],
+    examples: ['meshctl policy check web orders --method GET --path /orders/1', 'meshctl policy check none payments --policy policy.yaml'],
+    exitCodes: '0 allowed; 1 denied; 2 cannot tell without what is named (document on stdout), or usage (nothing on stdout)',
+    load: () => import('./policy/check.ts'),
+  },
+  {
+    path: ['policy', 'explain'],
+    summary: 'why a call is allowed or denied, stage by stage, and what would allow it',
+    arguments: CALL,
+    options: [...REQUEST, POLICY, MESH_FILE, STATE, output('table', 'json')],
+    examples: ['meshctl policy explain web payments --method POST --path /charge'],
+    exitCodes: '0 allowed; 1 denied; 2 cannot tell, or usage',
+    load: () => import('./policy/explain.ts'),
+  },
+  {
+    path: ['policy', 'verify'],
+    summary: 'prove the invariants of a policy over every identity, with a path of requests where one is broken',
+    arguments: [
+      { name: '[path...]', description: 'policy files or directories (default: the policy in force, else that of the mesh file)' },
+    ],
+    options: [MESH_FILE, STATE, output('table', 'json')],
+    examples: ['meshctl policy verify policy.yaml'],
+    exitCodes: '0 all hold; 1 one is violated; 2 cannot tell, usage or unreadable files',
+    load: () => import('./policy/verify.ts'),
+  },
+  {
+    path: ['policy', 'test'],
+    summary: 'run the tests of a policy',
+    arguments: [
+      { name: '[path...]', description: 'policy and test files or directories (default: the policy in force, else that of the mesh file)' },
+    ],
+    options: [
+      { flags: '--coverage', description: 'also list the grants that no test touched' },
+      MESH_FILE,
+      STATE,
+      output('tap', 'json', 'junit'),
+    ],
+    examples: [
+      'meshctl policy test policy.yaml',
+      'meshctl policy test policies/ --coverage',
+      'meshctl policy test policies/ -o junit > report.xml',
+    ],
+    exitCodes: '0 all pass; 1 one fails; 2 usage, unreadable files, no tests',
+    load: () => import('./policy/test.ts'),
+  },
+  {
+    path: ['policy', 'graph'],
+    summary: 'who may call whom, or what one service reaches',
+    options: [
+      { flags: '--from <service>', description: 'only what this service reaches, over any number of hops: its blast radius' },
+      POLICY,
+      MESH_FILE,
+      STATE,
+      output('table', 'json', 'dot', 'mermaid'),
+    ],
+    examples: ['meshctl policy graph', 'meshctl policy graph --from web', 'meshctl policy graph -o dot | dot -Tsvg > policy.svg'],
+    exitCodes: '0 done; 1 no such service; 2 usage or unreadable files; 3 the mesh does not answer',
+    load: () => import('./policy/graph.ts'),
   },
   {
     path: ['policy', 'apply'],

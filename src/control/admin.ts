@@ -29,6 +29,7 @@ export interface AdminMethods {
     };
     result: null;
   };
+  'mesh.spec': { params: null; result: { spec: MeshSpec } };
   'instances.set': { params: { instances: InstanceState[] }; result: null };
   'resources.add': { params: { samples: ResourceSample[] }; result: null };
   status: { params: null; result: StatusReport };
@@ -121,6 +122,7 @@ const HANDLERS: Handlers = {
     plane.setMesh({ ...mesh, ingressUrl }, policyFiles, resetPolicy);
     return null;
   },
+  'mesh.spec': (plane) => ({ spec: plane.mesh.spec }),
   'instances.set': (plane, { instances }) => {
     plane.setInstances(instances);
     return null;

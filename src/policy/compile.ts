@@ -18,6 +18,21 @@ export function refuseAll(trustDomain: string, revision: number, why: string): C
   return { ...emptyPolicy(trustDomain), revision, unreadable: why };
 }
 
+/** Without a mesh file the policy stands for itself: its own trust domain, and the services that it names. */
+export function meshOfPolicy(document: PolicyDocument): MeshSpec {
+  return {
+    name: 'policy',
+    trustDomain: document.trustDomain ?? 'mesh.local',
+    namespace: 'default',
+    ingress: undefined,
+    services: {},
+    policy: [],
+    certificateTtlMs: 0,
+    retentionMs: 0,
+    tracing: { ratio: 1, acceptExternal: true },
+  };
+}
+
 export function compilePolicy(document: PolicyDocument, findings: readonly Finding[], mesh: MeshSpec, revision: number): CompiledPolicy {
   const trustDomain = mesh.trustDomain;
   if (reaches(findings, 'error'))

@@ -105,7 +105,7 @@ class Search {
     if (miss === undefined) this.found = entry;
     else if (miss.startsWith('?')) {
       this.missing ??= new Set();
-      this.missing.add(miss.slice(1) as Missing);
+      for (const field of unknownFields(entry.operation, this.#attempt)) this.missing.add(field);
     }
   }
 }
@@ -171,6 +171,18 @@ export function mismatch(operation: Operation, { port, http }: Attempt, pathFits
     else if (values.length !== 1 || values[0] !== value) return 'header';
   }
   return open;
+}
+
+/** What an operation asks for and nobody said. */
+function unknownFields(operation: Operation, { port, http }: Attempt): Missing[] {
+  const fields: Missing[] = [];
+  if (operation.port !== undefined && port === undefined) fields.push('port');
+  if (operation.kind !== 'http' || http === undefined) return fields;
+  if (operation.methods !== undefined && http.method === undefined) fields.push('method');
+  if (operation.path !== '/**' && http.path === undefined) fields.push('path');
+  if (operation.grpc && http.grpc === undefined) fields.push('content-type');
+  if (operation.headers?.some(({ name }) => http.header(name) === undefined)) fields.push('header');
+  return fields;
 }
 
 /** Why the tier floor refuses the caller, or undefined. No identity and foreign trust domains rank below the lowest tier. */

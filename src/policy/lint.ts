@@ -6,6 +6,7 @@ import { collectNames, type Names } from './names.ts';
 import { anyUnreachable } from './rules/any-unreachable.ts';
 import { bridgeWithoutOwner } from './rules/bridge-without-owner.ts';
 import { denyHttp } from './rules/deny-http.ts';
+import { invariantViolated } from './rules/invariant-violated.ts';
 import { serviceMismatch } from './rules/service-mismatch.ts';
 import { tierViolation } from './rules/tier-violation.ts';
 import { unknownService } from './rules/unknown-service.ts';
@@ -30,6 +31,7 @@ export const LINT_RULES: readonly LintRule[] = [
   anyUnreachable,
   bridgeWithoutOwner,
   denyHttp,
+  invariantViolated,
   serviceMismatch,
   tierViolation,
   unknownService,
@@ -63,10 +65,20 @@ export const FORM_RULES: readonly { readonly id: string; readonly summary: strin
   },
 ];
 
-/** Every finding of the files, in reading order, and the document for whoever goes on with it. */
-export function lintPolicy(files: readonly PolicyText[], mesh: MeshSpec | undefined): { document: PolicyDocument; findings: Finding[] } {
+/**
+ * Every finding of the files, in reading order, and the document for whoever goes on with it. `verify: false` leaves the invariants out, for
+ * whoever judges them himself.
+ */
+export function lintPolicy(
+  files: readonly PolicyText[],
+  mesh: MeshSpec | undefined,
+  options: { readonly verify?: boolean } = {},
+): { document: PolicyDocument; findings: Finding[] } {
   const { document, findings } = parsePolicy(files);
   const input: LintInput = { document, names: collectNames(document, mesh), mesh };
-  const all = [...findings, ...LINT_RULES.flatMap((rule) => rule.run(input))];
+  const all = [
+    ...findings,
+    ...LINT_RULES.filter((rule) => rule !== invariantViolated || options.verify !== false).flatMap((rule) => rule.run(input)),
+  ];
   return { document, findings: inOrder(all) };
 }

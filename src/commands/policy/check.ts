@@ -1,0 +1,116 @@
+// `meshctl policy check SRC DST`: may it? Exit 0 yes, 1 no, 2 cannot tell.
+import { Fault } from '../../base/fault.ts';
+import { printSpiffeId } from '../../mesh/identity.ts';
+import { type Attempt, type Decision, evaluate, printCaller } from '../../policy/evaluate.ts';
+import { normalizePath } from '../../policy/path.ts';
+import { parseGrpcName } from '../../policy/reader/rule-text.ts';
+import { paint, SYMBOL } from '../../views/theme.ts';
+import type { Context, Input, Run } from '../context.ts';
+import { document } from '../document.ts';
+import { flag, outputOption, textArgument, textOption } from '../input.ts';
+import { listOption, loadSubject, readCallee, readCaller, readPort, type Subject } from './subject.ts';
+
+export const run: Run = async (context, input) => {
+  const format = outputOption(input, ['table', 'json']);
+  const subject = await loadSubject(context, input, []);
+  const attempt = readAttempt(context, input, subject);
+  const decision = evaluate(subject.policy, attempt);
+  if (format === 'json') context.print(document('PolicyDecision', decisionBody(subject, attempt, decision)));
+  else context.print(`${printVerdict(decision)}  ${printQuestion(attempt)}\n  ${decision.stage}: ${printBy(decision)}\n`);
+  return exitCode(decision);
+};
+
+export function exitCode({ verdict }: Decision): number {
+  return verdict === 'allowed' ? 0 : verdict === 'denied' ? 1 : 2;
+}
+
+export function decisionBody(subject: Subject, attempt: Attempt, decision: Decision): object {
+  const { verdict, stage, rule, place, missing, audited } = decision;
+  return {
+    policy: subject.source,
+    from: attempt.caller === undefined ? null : printSpiffeId(attempt.caller),
+    to: printSpiffeId(attempt.callee),
+    request: {
+      protocol: attempt.http === undefined ? 'tcp' : attempt.http.grpc ? 'grpc' : 'http',
+      method: attempt.http?.method ?? null,
+      path: attempt.http?.path ?? null,
+      port: attempt.port === undefined ? null : attempt.port.name || attempt.port.number,
+    },
+    verdict,
+    stage,
+    rule,
+    place: place ?? null,
+    missing,
+    audited,
+  };
+}
+
+export function printVerdict({ verdict, audited }: Decision): string {
+  if (verdict === 'allowed')
+    return paint(audited ? 'warn' : 'good', `${audited ? SYMBOL.warn : SYMBOL.good} allowed${audited ? ' (audited)' : ''}`);
+  return verdict === 'denied' ? paint('bad', `${SYMBOL.bad} denied`) : paint('warn', '? cannot tell');
+}
+
+export function printQuestion({ caller, callee, port, http }: Attempt): string {
+  const what = http === undefined ? 'tcp' : `${http.grpc ? 'grpc ' : ''}${http.method ?? 'any method'} ${http.path ?? 'any path'}`;
+  return `${printCaller(caller)} -> ${printSpiffeId(callee)}  ${what}${port === undefined ? '' : ` :${port.name || port.number}`}`;
+}
+
+export function printBy({ rule, place }: Decision): string {
+  return `${rule}${place === undefined ? '' : ` (${place})`}`;
+}
+
+/** What is asked, from arguments and options; what they leave out is not known. */
+export function readAttempt(context: Context, input: Input, subject: Subject): Attempt {
+  const caller = readCaller(subject, textArgument(input, 0) ?? '');
+  const named = readCallee(subject, textArgument(input, 1) ?? '');
+  const port = readPort(subject, named.id, textOption(input, 'port') ?? named.port);
+  const declared = subject.mesh.services[named.id.service ?? '']?.ports.find(({ name }) => name === port?.name);
+  const method = textOption(input, 'method');
+  const target = textOption(input, 'path');
+  const grpc = textOption(input, 'grpc');
+  const isTcp = flag(input, 'tcp') || (declared?.protocol === 'tcp' && method === undefined && target === undefined && grpc === undefined);
+  const atMs = context.now();
+  if (isTcp) {
+    if (method !== undefined || target !== undefined || grpc !== undefined)
+      throw new Fault('USAGE', 'usage', 'a TCP connection has neither method nor path');
+    return { caller, callee: named.id, port, http: undefined, atMs };
+  }
+  if (method !== undefined && !/^[A-Z][A-Z0-9-]*$/.test(method))
+    throw new Fault('USAGE', 'usage', `\`--method ${method}\`: a method in upper case is wanted`);
+  if (grpc !== undefined && (parseGrpcName(grpc)?.method === undefined || method !== undefined || target !== undefined))
+    throw new Fault('USAGE', 'usage', '`--grpc pkg.Service/Method` stands alone: it says method and path', {
+      hint: 'or use --method and --path',
+    });
+  const headers = readHeaders(listOption(input, 'header'));
+  const path = grpc === undefined ? target : `/${grpc}`;
+  return {
+    caller,
+    callee: named.id,
+    port,
+    http: {
+      method: grpc === undefined ? method : 'POST',
+      path: path === undefined ? undefined : normalized(path),
+      grpc: grpc !== undefined ? true : method === undefined && path === undefined ? undefined : false,
+      header: (name) => (headers.size === 0 && method === undefined && path === undefined ? undefined : (headers.get(name) ?? [])),
+    },
+    atMs,
+  };
+}
+
+function normalized(target: string): string {
+  const normal = normalizePath(target);
+  if ('path' in normal) return normal.path;
+  throw new Fault('USAGE', 'usage', `\`${target}\`: ${normal.refused}`, { hint: 'a proxy answers 400 before it looks at any rule' });
+}
+
+function readHeaders(texts: readonly string[]): Map<string, string[]> {
+  const headers = new Map<string, string[]>();
+  for (const text of texts) {
+    const at = text.search(/[:=]/);
+    if (at <= 0) throw new Fault('USAGE', 'usage', `\`--header ${text}\`: NAME=VALUE is wanted`);
+    const name = text.slice(0, at).trim().toLowerCase();
+    headers.set(name, [...(headers.get(name) ?? []), text.slice(at + 1).trim()]);
+  }
+  return headers;
+}

@@ -1,0 +1,182 @@
+// The policy that a question is about: files that are named, else the one in force, else that of the mesh file.
+import { existsSync, readdirSync, statSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import { Fault } from '../../base/fault.ts';
+import { type Finding, reaches } from '../../base/finding.ts';
+import type { CompiledPolicy } from '../../mesh/authorization.ts';
+import { makeSpiffeId, parseSpiffeId, type SpiffeId } from '../../mesh/identity.ts';
+import { type MeshSpec, parseMeshFile } from '../../mesh/spec.ts';
+import { compilePolicy, meshOfPolicy, resolve as resolveWho } from '../../policy/compile.ts';
+import type { PolicyDocument, PolicyText } from '../../policy/document.ts';
+import { lintPolicy } from '../../policy/lint.ts';
+import { collectNames, type Names } from '../../policy/names.ts';
+import type { Port } from '../../policy/reachability.ts';
+import { isTextError, parseWho } from '../../policy/reader/rule-text.ts';
+import { renderFindings } from '../../views/report/table.ts';
+import type { Context, Input } from '../context.ts';
+import { stateOption, textOption } from '../input.ts';
+import { nearestMeshFile } from '../mesh-file.ts';
+import { readTexts } from '../read-files.ts';
+
+export interface Subject {
+  readonly policy: CompiledPolicy;
+  readonly document: PolicyDocument;
+  readonly names: Names;
+  readonly mesh: MeshSpec;
+  /** The file names, or `policy/7`. */
+  readonly source: string;
+}
+
+/** `paths`: files and directories; none of them: the running mesh, else the mesh file. Throws POLICY_INVALID when it has errors. */
+export async function loadSubject(context: Context, input: Input, paths: readonly string[]): Promise<Subject> {
+  const named = [...paths, ...listOption(input, 'policy')];
+  if (named.length > 0) {
+    const texts = readPolicyTexts(context, named);
+    const meshFile = textOption(input, 'mesh') ?? nearestMeshFile(named[0] === '-' ? context.cwd : directoryOf(context, named[0] ?? ''));
+    return subjectOf(context, texts, meshFile === undefined ? undefined : readMesh(context, meshFile), named.join(' '));
+  }
+  return (await running(context, input)) ?? fromMeshFile(context, input);
+}
+
+/** An option that may be given more than once. */
+export function listOption(input: Input, name: string): readonly string[] {
+  const value = input.options[name];
+  return Array.isArray(value) ? (value as string[]) : typeof value === 'string' ? [value] : [];
+}
+
+/** Files, and the YAML files of directories, mesh files left out. */
+export function readPolicyTexts(context: Context, names: readonly string[]): PolicyText[] {
+  return names.flatMap((name) => {
+    const path = resolve(context.cwd, name);
+    if (name === '-' || !existsSync(path) || !statSync(path).isDirectory()) return readTexts(context, [name]);
+    const files = readdirSync(path, { recursive: true, encoding: 'utf8' })
+      .filter((file) => /\.ya?ml$/.test(file) && !/(?:^|\/)mesh\.ya?ml$/.test(file) && !file.split('/').includes('node_modules'))
+      .sort();
+    if (files.length === 0) throw new Fault('FILE_UNREADABLE', 'usage', `there is no policy file in \`${name}\``);
+    return readTexts(
+      context,
+      files.map((file) => join(name, file)),
+    );
+  });
+}
+
+function directoryOf(context: Context, name: string): string {
+  const path = resolve(context.cwd, name);
+  return existsSync(path) && statSync(path).isDirectory() ? path : dirname(path);
+}
+
+async function running(context: Context, input: Input): Promise<Subject | undefined> {
+  let mesh: Awaited<ReturnType<Context['connect']>>;
+  try {
+    mesh = await context.connect(stateOption(input));
+  } catch (error) {
+    if (stateOption(input) === undefined && error instanceof Fault && error.code === 'MESH_NONE') return undefined;
+    throw error;
+  }
+  try {
+    const { spec } = await mesh.request('mesh.spec', null);
+    const { revision, files } = await mesh.request('policy.show', {});
+    return subjectOf(context, files, spec, `policy/${revision}`, revision);
+  } finally {
+    mesh.close();
+  }
+}
+
+function fromMeshFile(context: Context, input: Input): Subject {
+  const meshFile = textOption(input, 'mesh') ?? nearestMeshFile(context.cwd);
+  if (meshFile === undefined)
+    throw new Fault('POLICY_NONE', 'usage', 'there is no policy to ask: no mesh runs here, and no mesh.yaml is here or above', {
+      hint: 'name one with --policy FILE',
+    });
+  const mesh = readMesh(context, meshFile);
+  if (mesh.policy.length === 0)
+    throw new Fault('POLICY_NONE', 'usage', 'the mesh file names no policy', { hint: 'name one with --policy FILE' });
+  const names = mesh.policy.map((file) => resolve(dirname(resolve(context.cwd, meshFile)), file));
+  return subjectOf(context, readTexts(context, names), mesh, names.join(' '));
+}
+
+export function readMesh(context: Context, name: string): MeshSpec {
+  const [file] = readTexts(context, [name]);
+  const { spec, findings } = parseMeshFile(name, file?.text ?? '');
+  if (spec !== undefined) return spec;
+  context.note(`${renderFindings(findings)}\n`);
+  throw new Fault('MESH_FILE', 'config', `${name} has errors`, { hint: 'mend it, or name another one with --mesh' });
+}
+
+function subjectOf(context: Context, texts: readonly PolicyText[], mesh: MeshSpec | undefined, source: string, revision = 0): Subject {
+  const { document, findings } = lintPolicy(texts, mesh, { verify: false });
+  refuseErrors(context, findings, source);
+  const spec = mesh ?? meshOfPolicy(document);
+  const policy = compilePolicy(document, findings, spec, revision);
+  if (policy.unreadable !== undefined) throw new Fault('POLICY_INVALID', 'usage', `${source} cannot be judged: ${policy.unreadable}`);
+  return { policy, document, names: collectNames(document, spec), mesh: spec, source };
+}
+
+function refuseErrors(context: Context, findings: readonly Finding[], source: string): void {
+  const errors = findings.filter((finding) => finding.severity === 'error');
+  if (!reaches(errors, 'error')) return;
+  context.note(`${renderFindings(errors)}\n`);
+  throw new Fault(
+    'POLICY_INVALID',
+    'usage',
+    `${source} has ${errors.length === 1 ? 'an error' : `${errors.length} errors`}, so nothing is judged by it`,
+    {
+      hint: '`meshctl policy lint` says how to mend it',
+    },
+  );
+}
+
+/** Ports that the services of the mesh declare. */
+export function portsOf(mesh: MeshSpec): Port[] {
+  return Object.values(mesh.services).flatMap(({ ports }) => ports.map(({ name, port }) => ({ name, number: port === 0 ? 65_001 : port })));
+}
+
+/** A caller as people write it: a service, `id:…`, `sa:…`, `ns:…` (any service of it) or `none`. */
+export function readCaller(subject: Subject, text: string): SpiffeId | undefined {
+  if (text === 'none') return undefined;
+  const id = readIdentity(subject, text);
+  if (id !== undefined) return id;
+  throw new Fault('USAGE', 'usage', `\`${text}\` is no caller`, {
+    hint: 'a service, `sa:NAMESPACE/NAME`, `id:SPIFFE-ID`, `ns:NAMESPACE`, or `none`',
+  });
+}
+
+/** A callee as people write it, with its port if one is named: `orders`, `orders:http`, `id:…`. */
+export function readCallee(subject: Subject, text: string): { readonly id: SpiffeId; readonly port: string | undefined } {
+  const direct = readIdentity(subject, text);
+  if (direct !== undefined) return { id: direct, port: undefined };
+  const colon = text.lastIndexOf(':');
+  const id = colon < 0 ? undefined : readIdentity(subject, text.slice(0, colon));
+  if (id !== undefined) return { id, port: text.slice(colon + 1) };
+  throw new Fault('USAGE', 'usage', `\`${text}\` is no callee`, { hint: 'a service, with `:PORT` if it matters, or `id:SPIFFE-ID`' });
+}
+
+function readIdentity({ names, policy }: Subject, text: string): SpiffeId | undefined {
+  const who = parseWho(text);
+  if (isTextError(who)) return undefined;
+  if (who.kind === 'name' && names.groups.has(who.name)) return undefined;
+  const [found] = resolveWho(who, names, []);
+  switch (found?.kind) {
+    case 'workload':
+      return makeSpiffeId(policy.trustDomain, found.namespace, found.service);
+    case 'namespace':
+      return makeSpiffeId(policy.trustDomain, found.namespace, 'any-other');
+    case 'id':
+      return parseSpiffeId(found.id);
+    default:
+      return undefined;
+  }
+}
+
+/** The port that is meant: by number or name as the service declares it. Undefined when none is named and the service has several. */
+export function readPort({ mesh }: Subject, callee: SpiffeId, named: string | undefined): Port | undefined {
+  const declared = callee.namespace === mesh.namespace && callee.service !== undefined ? (mesh.services[callee.service]?.ports ?? []) : [];
+  const port = declared.find(({ name, port: number }) => named === undefined || name === named || String(number) === named);
+  if (named === undefined) return declared.length === 1 && port !== undefined ? { name: port.name, number: port.port } : undefined;
+  if (port !== undefined) return { name: port.name, number: port.port };
+  if (declared.length > 0)
+    throw new Fault('USAGE', 'usage', `\`${callee.service}\` has no port \`${named}\``, {
+      hint: `it has ${declared.map(({ name }) => name).join(', ')}`,
+    });
+  return /^\d+$/.test(named) ? { name: '', number: Number(named) } : { name: named, number: 0 };
+}

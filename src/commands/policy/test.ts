@@ -1,0 +1,78 @@
+// `meshctl policy test PATH…`: the tests of a policy, in its own files or in files of their own. TAP on stdout.
+import { Fault } from '../../base/fault.ts';
+import { printPlace } from '../../base/place.ts';
+import { printable } from '../../base/printable.ts';
+import { type CasesRun, runCases } from '../../policy/run-cases.ts';
+import type { Run } from '../context.ts';
+import { document } from '../document.ts';
+import { flag, listArgument, outputOption } from '../input.ts';
+import { loadSubject, readPort } from './subject.ts';
+
+export const run: Run = async (context, input) => {
+  const format = outputOption(input, ['tap', 'json', 'junit']);
+  const subject = await loadSubject(context, input, listArgument(input, 0));
+  const { tests } = subject.document;
+  if (tests.length === 0)
+    throw new Fault('POLICY_TEST_NONE', 'usage', `${subject.source} has no tests`, {
+      hint: 'write `tests:` in the policy, or name files of `kind: PolicyTest` beside it',
+    });
+  const done = runCases(
+    subject.policy,
+    subject.names,
+    tests,
+    ({ id }, named) => (id === undefined ? undefined : readPort(subject, id, named)),
+    context.now(),
+  );
+  const failed = done.results.filter(({ passed }) => !passed).length;
+  if (format === 'json') context.print(document('PolicyTestReport', report(done, subject.source)));
+  else if (format === 'junit') context.print(junit(done, subject.source));
+  else context.print(tap(done, flag(input, 'coverage')));
+  return failed > 0 ? 1 : 0;
+};
+
+function report({ results, untouched }: CasesRun, source: string): object {
+  return {
+    policy: source,
+    passed: results.filter(({ passed }) => passed).length,
+    failed: results.filter(({ passed }) => !passed).length,
+    tests: results.map(({ case: { name, place }, passed, failures }) => ({ name, place: printPlace(place), passed, failures })),
+    untouched: untouched.map(({ id, place }) => ({ rule: id, place: `${place.file}:${place.line}` })),
+  };
+}
+
+/** TAP version 14. */
+function tap({ results, untouched }: CasesRun, coverage: boolean): string {
+  const lines = ['TAP version 14', `1..${results.length}`];
+  results.forEach(({ case: { name, place }, passed, failures }, i) => {
+    lines.push(`${passed ? 'ok' : 'not ok'} ${i + 1} - ${printable(name).replaceAll('#', '\\#')}`);
+    if (passed) return;
+    lines.push(
+      '  ---',
+      `  at: ${printPlace(place)}`,
+      '  failures:',
+      ...failures.map((failure) => `    - ${JSON.stringify(printable(failure))}`),
+      '  ...',
+    );
+  });
+  const failed = results.filter(({ passed }) => !passed).length;
+  lines.push(`# ${results.length - failed} passed, ${failed} failed`);
+  if (coverage) {
+    lines.push(`# ${untouched.length} grants that no test touched${untouched.length > 0 ? ':' : ''}`);
+    for (const { id, place } of untouched) lines.push(`#   ${place.file}:${place.line}  ${printable(id)}`);
+  }
+  return `${lines.join('\n')}\n`;
+}
+
+const ESCAPES: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' };
+const forXml = (text: string): string => printable(text).replace(/[&<>"]/g, (each) => ESCAPES[each] ?? each);
+
+function junit({ results }: CasesRun, source: string): string {
+  const failed = results.filter(({ passed }) => !passed).length;
+  const cases = results.map(({ case: { name, place }, passed, failures }) => {
+    const head = `    <testcase name="${forXml(name)}" classname="${forXml(place.file)}" file="${forXml(place.file)}" line="${place.line}"`;
+    return passed
+      ? `${head}/>`
+      : `${head}>\n      <failure message="${forXml(failures[0] ?? '')}">${forXml(failures.join('\n'))}</failure>\n    </testcase>`;
+  });
+  return `<?xml version="1.0" encoding="UTF-8"?>\n<testsuites>\n  <testsuite name="${forXml(source)}" tests="${results.length}" failures="${failed}">\n${cases.join('\n')}\n  </testsuite>\n</testsuites>\n`;
+}

@@ -1,0 +1,34 @@
+// A promise under `invariants:` that the rules break: proved with a path of requests, each of which the policy allows.
+import type { Finding } from '../../base/finding.ts';
+import { compilePolicy, meshOfPolicy } from '../compile.ts';
+import type { LintRule } from '../lint.ts';
+import { printRequest } from '../reachability.ts';
+import { verify } from '../verify.ts';
+
+export const invariantViolated: LintRule = {
+  id: 'invariant-violated',
+  summary:
+    'The rules break a promise that the policy makes under `invariants:`. The finding shows one path of requests, each of which is allowed; `policy verify` shows more.',
+  run: ({ document, names, mesh }) => {
+    if (document.invariants.length === 0) return [];
+    const policy = compilePolicy(document, [], mesh ?? meshOfPolicy(document), 0);
+    // Names that are not known are findings of their own.
+    if (policy.unreadable !== undefined) return [];
+    return verify({ policy, names, invariants: document.invariants, ports: [], atMs: Date.now() }).flatMap((each): Finding[] => {
+      if (each.verdict === 'holds') return [];
+      const { invariant, what, hops, cut } = each;
+      const path = hops.map(({ from, to, request }) => `${from.label} -> ${to.label} (${printRequest(request)})`).join(', then ');
+      const rules = [...new Set(cut.flatMap((edge) => edge.rules.map(({ rule, place }) => `\`${rule}\` (${place})`)))];
+      return [
+        {
+          rule: 'invariant-violated',
+          severity: 'error',
+          what: `\`${invariant.id}\`: ${what}${path === '' ? '' : `: ${path}`}`,
+          ...(invariant.why === undefined ? {} : { why: invariant.why }),
+          ...(rules.length === 0 ? {} : { fix: `without ${rules.join(' and ')} it would hold` }),
+          place: invariant.place,
+        },
+      ];
+    });
+  },
+};
