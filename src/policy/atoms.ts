@@ -8,7 +8,8 @@ import { matchPath } from './path.ts';
 
 type Http = Extract<Operation, { kind: 'http' }>;
 
-const OTHER = 'any-other';
+/** One of these occurs in no pattern, unless somebody tries. */
+const RARE = ['~', '!', '$', ';', '=', '@', '+', '_', ...'zqxjkvwy0123456789'];
 /** More different paths than this are not gone through. */
 const MAX_PATHS = 50_000;
 
@@ -16,18 +17,23 @@ const MAX_PATHS = 50_000;
 export function pathsOf(pattern: string, isPrefix: boolean, others: readonly Http[]): string[] | undefined {
   const relevant = others.map(({ path, isPrefix: prefix }) => ({ segments: path.slice(1).split('/'), isPrefix: prefix === true }));
   const own = pattern.slice(1).split('/');
+  // A segment that no pattern writes out, and that begins as none does.
+  const texts = [pattern, ...others.map(({ path }) => path)].join('');
+  const rare = RARE.find((each) => !texts.includes(each));
+  if (rare === undefined) return undefined;
+  const other = `${rare}other`;
   const open = isPrefix || own.at(-1) === '**';
   const deepest = Math.max(own.length, ...relevant.map(({ segments }) => segments.length)) + 1;
   let found: string[][] = [[]];
   const result: string[] = [];
   for (let depth = 0; depth < deepest; depth++) {
-    const choices = new Set<string>([OTHER, '']);
+    const choices = new Set<string>([other, '']);
     for (const { segments, isPrefix: prefix } of [...relevant, { segments: own, isPrefix }]) {
       const segment = segments[depth];
       if (segment === undefined || segment.includes('*')) continue;
       choices.add(segment);
       // Where a prefix ends a segment may go on.
-      if (prefix && depth === segments.length - 1) choices.add(`${segment}${OTHER}`);
+      if (prefix && depth === segments.length - 1) choices.add(`${segment}${other}`);
     }
     const next: string[][] = [];
     for (const path of found) {

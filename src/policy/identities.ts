@@ -6,7 +6,7 @@
 //   any other identity of the own trust domain   ·  any identity of each foreign trust domain, and of any other
 //   no identity at all
 import type { CompiledPolicy, Who } from '../mesh/authorization.ts';
-import { makeSpiffeId, parseSpiffeId, printSpiffeId, type SpiffeId } from '../mesh/identity.ts';
+import { INGRESS, makeSpiffeId, parseSpiffeId, printSpiffeId, type SpiffeId } from '../mesh/identity.ts';
 
 export interface IdentityClass {
   /** Undefined for callers without identity. */
@@ -29,7 +29,8 @@ export function identityClasses(policy: CompiledPolicy, more: readonly Who[] = [
     if (!classes.has(key)) classes.set(key, { id, label, service });
   };
   const namespaces = new Set<string>();
-  const everywhere = new Set<string>();
+  // An ingress is told apart wherever it is: it takes callers without identity.
+  const everywhere = new Set<string>([INGRESS]);
   const foreign = new Set<string>();
   for (const { name, namespace, service } of policy.services) {
     if (namespace !== '*') namespaces.add(namespace);
@@ -52,8 +53,8 @@ export function identityClasses(policy: CompiledPolicy, more: readonly Who[] = [
     }
   }
   for (const namespace of namespaces) {
-    for (const service of everywhere) add(makeSpiffeId(trustDomain, namespace, service), `sa:${namespace}/${service}`);
     add(makeSpiffeId(trustDomain, namespace, OTHER), `any other of ns:${namespace}`);
+    for (const service of everywhere) add(makeSpiffeId(trustDomain, namespace, service), `sa:${namespace}/${service}`);
   }
   for (const service of everywhere) add(makeSpiffeId(trustDomain, OTHER, service), `sa:<any other namespace>/${service}`);
   add(makeSpiffeId(trustDomain, OTHER, OTHER), 'any other service');

@@ -2,7 +2,7 @@
 import type { CompiledPolicy, Rule } from '../mesh/authorization.ts';
 import { resolve } from './compile.ts';
 import { type Attempt, type Decision, evaluate } from './evaluate.ts';
-import { type IdentityClass, identityClasses } from './identities.ts';
+import type { IdentityClass } from './identities.ts';
 import type { Names } from './names.ts';
 import { normalizePath } from './path.ts';
 import { type Port, Reachability } from './reachability.ts';
@@ -52,10 +52,13 @@ export function runCases(
       else if (node.by !== undefined && decision.rule !== node.by && decision.stage !== node.by)
         failures.push(`${where}: ${verdict} as expected, but by ${decision.stage}: ${by}, not by \`${node.by}\``);
     };
+    // `deny: [any]` beside `allow: [checkout]` means everybody else.
+    const allowed = new Set(node.allow.flatMap((who) => members(reach, whos(who), who)));
     const each = (callers: readonly WhoText[], paths: readonly (string | undefined)[], verdict: Decision['verdict']): void => {
       for (const who of callers) {
-        const found = members(reach, whos(who), who);
-        if (found.length === 0) failures.push(`\`${printWho(who)}\` is nobody`);
+        const all = members(reach, whos(who), who);
+        if (all.length === 0) failures.push(`\`${printWho(who)}\` is nobody`);
+        const found = verdict === 'denied' && isWide(who) ? all.filter((caller) => !allowed.has(caller)) : all;
         for (const caller of found) for (const callee of callees) for (const path of paths) expect(caller, callee, path, verdict);
       }
     };
@@ -74,7 +77,11 @@ export function runCases(
 
 /** `any` is everybody, callers without identity too. */
 function members(reach: Reachability, whos: Parameters<Reachability['among']>[0], who: WhoText): readonly IdentityClass[] {
-  return who.kind === 'any' ? identityClasses(reach.policy) : reach.among(whos);
+  return who.kind === 'any' ? reach.classes : reach.among(whos);
+}
+
+function isWide({ kind }: WhoText): boolean {
+  return kind === 'any' || kind === 'mesh' || kind === 'ns' || kind === 'tier' || kind === 'td';
 }
 
 /** Or why a proxy refuses such a path before it looks at any rule. */
