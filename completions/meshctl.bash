@@ -22,6 +22,11 @@ _meshctl() {
     'certs list -o'|'certs list --output') COMPREPLY=($(compgen -W 'table json' -- "$cur")); return ;;
     'policy lint --fail-on') COMPREPLY=($(compgen -W 'error warning info' -- "$cur")); return ;;
     'policy lint -o'|'policy lint --output') COMPREPLY=($(compgen -W 'table json' -- "$cur")); return ;;
+    'policy check -o'|'policy check --output') COMPREPLY=($(compgen -W 'table json' -- "$cur")); return ;;
+    'policy explain -o'|'policy explain --output') COMPREPLY=($(compgen -W 'table json' -- "$cur")); return ;;
+    'policy verify -o'|'policy verify --output') COMPREPLY=($(compgen -W 'table json' -- "$cur")); return ;;
+    'policy test -o'|'policy test --output') COMPREPLY=($(compgen -W 'tap json junit' -- "$cur")); return ;;
+    'policy graph -o'|'policy graph --output') COMPREPLY=($(compgen -W 'table json dot mermaid' -- "$cur")); return ;;
     'policy apply -o'|'policy apply --output') COMPREPLY=($(compgen -W 'table json' -- "$cur")); return ;;
     'policy show -o'|'policy show --output') COMPREPLY=($(compgen -W 'yaml json' -- "$cur")); return ;;
     'policy history -o'|'policy history --output') COMPREPLY=($(compgen -W 'table json' -- "$cur")); return ;;
@@ -33,7 +38,7 @@ _meshctl() {
   case "$command" in
     '') COMPREPLY=($(compgen -W 'demo init up down status logs top stat trace certs policy proxy completion version --help --version' -- "$cur")); return ;;
     'certs') COMPREPLY=($(compgen -W 'issue inspect list' -- "$cur")); return ;;
-    'policy') COMPREPLY=($(compgen -W 'lint apply show history' -- "$cur")); return ;;
+    'policy') COMPREPLY=($(compgen -W 'lint check explain verify test graph apply show history' -- "$cur")); return ;;
     'proxy') COMPREPLY=($(compgen -W 'status config run' -- "$cur")); return ;;
     'completion') COMPREPLY=($(compgen -W 'bash zsh fish powershell' -- "$cur")); return ;;
   esac
@@ -51,6 +56,11 @@ _meshctl() {
     'certs inspect') flags='-o --output --help --debug --no-color' ;;
     'certs list') flags='--state -o --output --help --debug --no-color' ;;
     'policy lint') flags='--mesh --fail-on -o --output --help --debug --no-color' ;;
+    'policy check') flags='--method --path --grpc --tcp --header --port --policy --mesh --state -o --output --help --debug --no-color' ;;
+    'policy explain') flags='--method --path --grpc --tcp --header --port --policy --mesh --state -o --output --help --debug --no-color' ;;
+    'policy verify') flags='--mesh --state -o --output --help --debug --no-color' ;;
+    'policy test') flags='--coverage --mesh --state -o --output --help --debug --no-color' ;;
+    'policy graph') flags='--from --policy --mesh --state -o --output --help --debug --no-color' ;;
     'policy apply') flags='--message --dry-run --timeout --state -o --output --help --debug --no-color' ;;
     'policy show') flags='--state -o --output --help --debug --no-color' ;;
     'policy history') flags='--state -o --output --help --debug --no-color' ;;

@@ -8,7 +8,7 @@
 import type { CompiledPolicy, Operation, Rule, Who } from '../mesh/authorization.ts';
 import { INGRESS, parseSpiffeId, printSpiffeId, type SpiffeId } from '../mesh/identity.ts';
 import { matchPath } from './path.ts';
-import { indexOf, matchesWho, type PolicyIndex, type RuleEntry } from './rule-index.ts';
+import { indexOf, matchesWho, type RuleEntry } from './rule-index.ts';
 
 export { matchesWho } from './rule-index.ts';
 
@@ -61,17 +61,17 @@ export function evaluate(policy: CompiledPolicy, attempt: Attempt): Decision {
     if (callee.service !== INGRESS) return decide(policy, 'denied', 'identity', 'no identity');
     if (!index.speaksOfAny) return decide(policy, 'allowed', 'identity', 'ingress: open to callers from outside');
   }
-  const floor = tierFloor(policy, index, attempt);
+  const { floor, deny, allow } = index.pair(callee, caller);
   if (floor !== undefined) return decide(policy, 'denied', 'tier', floor);
   const path = attempt.http?.path;
   const denying = new Search(attempt);
-  index.visit('deny', callee, caller, path, denying);
-  if (denying.found !== undefined) return decideBy(policy, 'denied', 'deny', denying.found.rule);
+  for (const operations of deny) operations.visit(path, denying);
+  if (denying.found !== undefined) return decideBy(policy, 'denied', 'deny', denying.found);
   const allowing = new Search(attempt);
-  index.visit('allow', callee, caller, path, allowing);
+  for (const operations of allow) operations.visit(path, allowing);
   const passes = allowing.found !== undefined || policy.default === 'audit';
   if (passes && denying.missing !== undefined) return unknown(policy, 'deny', denying.missing);
-  if (allowing.found !== undefined) return decideBy(policy, 'allowed', 'allow', allowing.found.rule);
+  if (allowing.found !== undefined) return decideBy(policy, 'allowed', 'allow', allowing.found);
   if (allowing.missing !== undefined) return unknown(policy, 'allow', allowing.missing);
   if (policy.default === 'audit') {
     return { ...decide(policy, 'allowed', 'default', 'default: audit'), audited: true };
@@ -84,7 +84,7 @@ export type Enforced = Decision & { readonly verdict: 'allowed' | 'denied' };
 
 export function enforce(policy: CompiledPolicy, attempt: Attempt): Enforced {
   const decision = evaluate(policy, attempt);
-  return { ...decision, verdict: decision.verdict === 'allowed' ? 'allowed' : 'denied' };
+  return decision.verdict === 'unknown' ? { ...decision, verdict: 'denied' } : (decision as Enforced);
 }
 
 /** Goes through the rules that can concern an attempt and keeps the one that decides: the first as written, one that is enforced before one that audits. */
@@ -99,8 +99,13 @@ class Search {
 
   consider(entry: RuleEntry, fits: boolean): void {
     const { found } = this;
-    if (found !== undefined && (found.rule.audit === entry.rule.audit ? found.order <= entry.order : entry.rule.audit)) return;
-    if (!isInForce(entry.rule, this.#attempt.atMs)) return;
+    if (found !== undefined && (found.audit === entry.audit ? found.order <= entry.order : entry.audit)) return;
+    if (entry.untilMs !== undefined && this.#attempt.atMs >= entry.untilMs) return;
+    const method = this.#attempt.http?.method;
+    if (fits && entry.byMethodOnly && method !== undefined) {
+      if (entry.methods === undefined || entry.methods.includes(method)) this.found = entry;
+      return;
+    }
     const miss = mismatch(entry.operation, this.#attempt, fits);
     if (miss === undefined) this.found = entry;
     else if (miss.startsWith('?')) {
@@ -116,16 +121,8 @@ function decide(policy: CompiledPolicy, verdict: Decision['verdict'], stage: Sta
   return { verdict, stage, rule, place: undefined, revision: policy.revision, audited: false, missing: NOTHING };
 }
 
-function decideBy(policy: CompiledPolicy, verdict: 'allowed' | 'denied', stage: Stage, rule: Rule): Decision {
-  return {
-    verdict,
-    stage,
-    rule: rule.id,
-    place: `${rule.place.file}:${rule.place.line}`,
-    revision: policy.revision,
-    audited: rule.audit === true,
-    missing: NOTHING,
-  };
+function decideBy(policy: CompiledPolicy, verdict: 'allowed' | 'denied', stage: Stage, { id, place, audit }: RuleEntry): Decision {
+  return { verdict, stage, rule: id, place, revision: policy.revision, audited: audit, missing: NOTHING };
 }
 
 function unknown(policy: CompiledPolicy, stage: Stage, missing: ReadonlySet<Missing>): Decision {
@@ -183,19 +180,6 @@ function unknownFields(operation: Operation, { port, http }: Attempt): Missing[]
   if (operation.grpc && http.grpc === undefined) fields.push('content-type');
   if (operation.headers?.some(({ name }) => http.header(name) === undefined)) fields.push('header');
   return fields;
-}
-
-/** Why the tier floor refuses the caller, or undefined. No identity and foreign trust domains rank below the lowest tier. */
-export function tierFloor(policy: CompiledPolicy, index: PolicyIndex, attempt: Attempt): string | undefined {
-  if (policy.tiers.length === 0 || attempt.caller === undefined) return undefined;
-  const callee = index.serviceOf(attempt.callee);
-  const caller = index.serviceOf(attempt.caller);
-  if (callee?.bridge || caller?.bridge) return undefined;
-  const calleeTier = policy.tiers[callee?.rank ?? 0];
-  const callerRank = index.rankOf(attempt.caller);
-  if (calleeTier === undefined || callerRank >= calleeTier.accepts) return undefined;
-  const floor = policy.tiers[calleeTier.accepts]?.name ?? '';
-  return `tier floor: ${calleeTier.name} accepts from ${floor}, caller is ${policy.tiers[callerRank]?.name ?? 'unknown'}`;
 }
 
 /** The rules that can concern one callee: what its proxy needs. Keeps every service entry, since callers are ranked by them. */

@@ -1,7 +1,7 @@
 // Why: the stages that an attempt went through, and for one that is not allowed the rule that comes nearest, with the first field in
 // which it differs, and the smallest grant that would allow it.
 import type { CompiledPolicy, Operation, Rule } from '../mesh/authorization.ts';
-import { type Attempt, type Decision, evaluate, isInForce, type Mismatch, mismatch, printCaller, tierFloor } from './evaluate.ts';
+import { type Attempt, type Decision, evaluate, isInForce, type Mismatch, mismatch, printCaller } from './evaluate.ts';
 import { indexOf, matchesWho } from './rule-index.ts';
 
 export interface Step {
@@ -55,7 +55,7 @@ function tierText(policy: CompiledPolicy, attempt: Attempt): string {
   const name = (id: Attempt['caller']): string => policy.tiers[index.rankOf(id)]?.name ?? 'below every tier';
   const bridge = [attempt.caller, attempt.callee].find((id) => id !== undefined && index.serviceOf(id)?.bridge === true);
   if (bridge !== undefined) return `\`${bridge.service}\` is a bridge: no floor`;
-  return tierFloor(policy, index, attempt) ?? `${name(attempt.caller)} may call ${name(attempt.callee)}`;
+  return index.pair(attempt.callee, attempt.caller).floor ?? `${name(attempt.caller)} may call ${name(attempt.callee)}`;
 }
 
 /** How far a rule got before it differed: the further, the nearer. */

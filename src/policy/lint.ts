@@ -2,7 +2,7 @@
 import { type Finding, inOrder } from '../base/finding.ts';
 import type { MeshSpec } from '../mesh/spec.ts';
 import { type PolicyDocument, type PolicyText, parsePolicy } from './document.ts';
-import { collectNames, type Names } from './names.ts';
+import { collectNames, type Names, ServiceResolver } from './names.ts';
 import { anyUnreachable } from './rules/any-unreachable.ts';
 import { bridgeWithoutOwner } from './rules/bridge-without-owner.ts';
 import { denyHttp } from './rules/deny-http.ts';
@@ -17,6 +17,7 @@ import { unusedService } from './rules/unused-service.ts';
 export interface LintInput {
   readonly document: PolicyDocument;
   readonly names: Names;
+  readonly resolver: ServiceResolver;
   readonly mesh: MeshSpec | undefined;
 }
 
@@ -75,7 +76,8 @@ export function lintPolicy(
   options: { readonly verify?: boolean } = {},
 ): { document: PolicyDocument; findings: Finding[] } {
   const { document, findings } = parsePolicy(files);
-  const input: LintInput = { document, names: collectNames(document, mesh), mesh };
+  const names = collectNames(document, mesh);
+  const input: LintInput = { document, names, resolver: new ServiceResolver(names, mesh?.trustDomain ?? document.trustDomain), mesh };
   const all = [
     ...findings,
     ...LINT_RULES.filter((rule) => rule !== invariantViolated || options.verify !== false).flatMap((rule) => rule.run(input)),

@@ -1,8 +1,9 @@
 // The names that a policy's rules can use: services of the mesh file and of the policy, groups, tiers. Built once, read by lint and compile.
 import type { Place } from '../base/place.ts';
-import { INGRESS } from '../mesh/identity.ts';
+import { INGRESS, parseSpiffeId } from '../mesh/identity.ts';
 import type { MeshSpec } from '../mesh/spec.ts';
 import type { PolicyDocument } from './document.ts';
+import { printWho, type WhoText } from './reader/rule-text.ts';
 
 export interface NamedService {
   readonly name: string;
@@ -58,4 +59,69 @@ export function collectNames(document: PolicyDocument, mesh: MeshSpec | undefine
     tiers: new Map(document.tiers.map((tier, rank) => [tier.name, rank])),
     hasMesh: mesh !== undefined,
   };
+}
+
+/** Which known services a text speaks of. The same few texts come in rule after rule: each is worked out once. */
+export class ServiceResolver {
+  readonly #names: Names;
+  readonly #all: readonly NamedService[];
+  readonly #trustDomain: string | undefined;
+  readonly #known = new Map<string, readonly NamedService[]>();
+
+  /** `trustDomain`: the mesh's own, as far as it is known. */
+  constructor(names: Names, trustDomain: string | undefined) {
+    this.#names = names;
+    this.#all = [...names.services.values()];
+    this.#trustDomain = trustDomain;
+  }
+
+  meant(who: WhoText): readonly NamedService[] {
+    const key = printWho(who);
+    let services = this.#known.get(key);
+    if (services === undefined) {
+      services = this.#find(who);
+      this.#known.set(key, services);
+    }
+    return services;
+  }
+
+  /** The place of its tier; without one it is the lowest. */
+  rankOf({ tier }: NamedService): number {
+    return tier === undefined ? 0 : (this.#names.tiers.get(tier) ?? 0);
+  }
+
+  #find(who: WhoText): readonly NamedService[] {
+    switch (who.kind) {
+      case 'any':
+      case 'mesh':
+        return this.#all;
+      case 'ns':
+        return this.#all.filter(({ namespace }) => namespace === who.name);
+      case 'sa':
+        return this.#all.filter(({ namespace, service }) => namespace === who.namespace && service === who.name);
+      case 'tier': {
+        const rank = this.#names.tiers.get(who.name) ?? -1;
+        return this.#all.filter((service) => {
+          const own = this.rankOf(service);
+          return who.compare === '=' ? own === rank : who.compare === '<' ? own < rank : own >= rank;
+        });
+      }
+      case 'name': {
+        const service = this.#names.services.get(who.name);
+        if (service !== undefined) return [service];
+        // Groups hold no groups (`unknown-service` says so).
+        const members = this.#names.groups.get(who.name)?.members ?? [];
+        return members.flatMap((member) =>
+          member.who.kind === 'name' && this.#names.groups.has(member.who.name) ? [] : this.#find(member.who),
+        );
+      }
+      case 'id': {
+        const id = parseSpiffeId(who.id);
+        if (id === undefined || (this.#trustDomain !== undefined && id.trustDomain !== this.#trustDomain)) return [];
+        return this.#all.filter(({ namespace, service }) => namespace === id.namespace && service === id.service);
+      }
+      case 'td':
+        return [];
+    }
+  }
 }

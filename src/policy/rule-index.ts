@@ -7,11 +7,47 @@
 import type { CompiledPolicy, Operation, PolicyService, Rule, Who } from '../mesh/authorization.ts';
 import { printSpiffeId, type SpiffeId } from '../mesh/identity.ts';
 
+/** One operation of one rule, with what most decisions need of both beside it: the rules of a large policy are rarely in the cache. */
 export interface RuleEntry {
   readonly rule: Rule;
   /** Its place among the rules of its kind, as written. */
   readonly order: number;
   readonly operation: Operation;
+  readonly id: string;
+  /** `file:line`. */
+  readonly place: string;
+  readonly untilMs: number | undefined;
+  readonly audit: boolean;
+  readonly methods: readonly string[] | undefined;
+  /** HTTP with nothing to compare but the method, once the path is known to fit. */
+  readonly byMethodOnly: boolean;
+}
+
+/** Equal lists of methods are one. */
+const methodLists = new Map<string, readonly string[]>();
+const MAX_METHOD_LISTS = 1000;
+
+function sameList(methods: readonly string[]): readonly string[] {
+  const key = methods.join('|');
+  const known = methodLists.get(key);
+  if (known !== undefined) return known;
+  if (methodLists.size < MAX_METHOD_LISTS) methodLists.set(key, methods);
+  return methods;
+}
+
+function entryOf(rule: Rule, order: number, operation: Operation): RuleEntry {
+  const http = operation.kind === 'http' ? operation : undefined;
+  return {
+    rule,
+    order,
+    operation,
+    id: rule.id,
+    place: `${rule.place.file}:${rule.place.line}`,
+    untilMs: rule.untilMs,
+    audit: rule.audit === true,
+    methods: http?.methods === undefined ? undefined : sameList(http.methods),
+    byMethodOnly: http !== undefined && http.port === undefined && http.grpc === undefined && http.headers === undefined,
+  };
 }
 
 export interface Visitor {
@@ -37,7 +73,7 @@ interface Ordered {
 
 type Kind = 'allow' | 'deny';
 
-/** Callers whose rules were looked up, per callee and kind; more are looked up again. */
+/** Callers whose rules were looked up, per callee; more are looked up again. */
 const MAX_REMEMBERED_CALLERS = 20_000;
 
 export class PolicyIndex {
@@ -48,8 +84,8 @@ export class PolicyIndex {
   readonly #wideServices: PolicyService[] = [];
   readonly #ranks = new WeakMap<SpiffeId, PolicyService | null>();
   readonly #byCallee: Readonly<Record<Kind, ByWho<Ordered>>>;
-  readonly #callees = new WeakMap<SpiffeId, Readonly<Record<Kind, CalleeRules>>>();
-  readonly #printed = new Map<string, Readonly<Record<Kind, CalleeRules>>>();
+  readonly #callees = new WeakMap<SpiffeId, CalleeRules>();
+  readonly #printed = new Map<string, CalleeRules>();
 
   constructor(policy: CompiledPolicy) {
     this.policy = policy;
@@ -83,9 +119,9 @@ export class PolicyIndex {
     return this.serviceOf(id)?.rank ?? 0;
   }
 
-  /** Shows the visitor every rule that can cover such a request; `path` undefined: whatever its path. */
-  visit(kind: Kind, callee: SpiffeId, caller: SpiffeId | undefined, path: string | undefined, visitor: Visitor): void {
-    for (const ops of this.#calleeRules(callee)[kind].of(this, caller)) ops.visit(path, visitor);
+  /** What is known of two identities before anything is asked. */
+  pair(callee: SpiffeId, caller: SpiffeId | undefined): Pair {
+    return this.#calleeRules(callee).pair(this, caller);
   }
 
   /** Rules that can concern the callee, as written. */
@@ -113,24 +149,22 @@ export class PolicyIndex {
     return best;
   }
 
-  #calleeRules(callee: SpiffeId): Readonly<Record<Kind, CalleeRules>> {
+  #calleeRules(callee: SpiffeId): CalleeRules {
     const known = this.#callees.get(callee);
     if (known !== undefined) return known;
     // Equal identities are often different objects.
     const printed = printSpiffeId(callee);
     let rules = this.#printed.get(printed);
     if (rules === undefined) {
-      const collect = (kind: Kind): CalleeRules => {
-        const own = new CalleeRules(this.policy.trustDomain);
+      rules = new CalleeRules(callee, this.policy.trustDomain);
+      for (const kind of ['allow', 'deny'] as const) {
         const seen = new Set<number>();
         this.#byCallee[kind].visit(this, callee, (each) => {
           if (seen.has(each.order)) return;
           seen.add(each.order);
-          own.add(each);
+          rules?.add(kind, each);
         });
-        return own;
-      };
-      rules = { allow: collect('allow'), deny: collect('deny') };
+      }
       this.#printed.set(printed, rules);
     }
     this.#callees.set(callee, rules);
@@ -183,28 +217,39 @@ function exactId(who: Who, trustDomain: string): string | undefined {
   return who.kind === 'workload' && who.namespace !== '*' ? `spiffe://${trustDomain}/ns/${who.namespace}/sa/${who.service}` : undefined;
 }
 
+/** A caller and a callee. */
+export interface Pair {
+  /** Why the tier floor refuses the caller; undefined when it does not. */
+  readonly floor: string | undefined;
+  readonly allow: readonly Operations[];
+  readonly deny: readonly Operations[];
+}
+
 /** What callers may or may not do at one callee. */
 class CalleeRules {
-  readonly #byCaller: ByWho<Ordered>;
+  readonly #callee: SpiffeId;
+  readonly #byCaller: Readonly<Record<Kind, ByWho<Ordered>>>;
   readonly #operations = new Map<Ordered[], Operations>();
-  readonly #seen = new WeakMap<SpiffeId, readonly Operations[]>();
-  readonly #printed = new Map<string, readonly Operations[]>();
+  readonly #seen = new WeakMap<SpiffeId, Pair>();
+  readonly #printed = new Map<string, Pair>();
 
-  constructor(trustDomain: string) {
-    this.#byCaller = new ByWho(trustDomain);
+  constructor(callee: SpiffeId, trustDomain: string) {
+    this.#callee = callee;
+    this.#byCaller = { allow: new ByWho(trustDomain), deny: new ByWho(trustDomain) };
   }
 
-  add(ordered: Ordered): void {
-    for (const who of ordered.rule.from) this.#byCaller.add(who, ordered);
+  add(kind: Kind, ordered: Ordered): void {
+    for (const who of ordered.rule.from) this.#byCaller[kind].add(who, ordered);
   }
 
-  of(index: PolicyIndex, caller: SpiffeId | undefined): readonly Operations[] {
+  pair(index: PolicyIndex, caller: SpiffeId | undefined): Pair {
     const seen = caller === undefined ? undefined : this.#seen.get(caller);
     if (seen !== undefined) return seen;
     const key = caller === undefined ? '' : printSpiffeId(caller);
     let found = this.#printed.get(key);
     if (found === undefined) {
-      found = this.#byCaller.lists(index, caller).map((list) => this.#operationsOf(list));
+      const of = (kind: Kind): readonly Operations[] => this.#byCaller[kind].lists(index, caller).map((list) => this.#operationsOf(list));
+      found = { floor: tierFloor(index, this.#callee, caller), allow: of('allow'), deny: of('deny') };
       if (this.#printed.size >= MAX_REMEMBERED_CALLERS) this.#printed.clear();
       this.#printed.set(key, found);
     }
@@ -222,6 +267,18 @@ class CalleeRules {
   }
 }
 
+/** No identity and foreign trust domains rank below the lowest tier; callers without identity are judged before. */
+function tierFloor(index: PolicyIndex, callee: SpiffeId, caller: SpiffeId | undefined): string | undefined {
+  const { tiers } = index.policy;
+  if (tiers.length === 0 || caller === undefined) return undefined;
+  const called = index.serviceOf(callee);
+  if (called?.bridge || index.serviceOf(caller)?.bridge) return undefined;
+  const calleeTier = tiers[called?.rank ?? 0];
+  const callerRank = index.rankOf(caller);
+  if (calleeTier === undefined || callerRank >= calleeTier.accepts) return undefined;
+  return `tier floor: ${calleeTier.name} accepts from ${tiers[calleeTier.accepts]?.name ?? ''}, caller is ${tiers[callerRank]?.name ?? 'unknown'}`;
+}
+
 interface Segments {
   children: Map<string, Segments> | undefined;
   star: Segments | undefined;
@@ -233,17 +290,21 @@ interface Segments {
 const makeSegments = (): Segments => ({ children: undefined, star: undefined, ends: undefined, rest: undefined });
 
 /** The operations of some rules, by path. */
-class Operations {
+export class Operations {
   readonly #all: RuleEntry[] = [];
   readonly #plain: RuleEntry[] = [];
   readonly #prefixes: RuleEntry[] = [];
   readonly #exact = new Map<string, RuleEntry[]>();
-  #patterns: Segments | undefined;
+  /** By what stands before their first wildcard: `/v1/items/`. */
+  readonly #patterns = new Map<string, Segments>();
+  /** How many slashes such beginnings have. */
+  readonly #depths: number[] = [];
 
   constructor(rules: readonly Ordered[]) {
-    for (const { rule, order } of rules) for (const operation of rule.operations) this.#add({ rule, order, operation });
+    for (const { rule, order } of rules) for (const operation of rule.operations) this.#add(entryOf(rule, order, operation));
   }
 
+  /** Shows every operation that can cover a request; `path` undefined: whatever its path. */
   visit(path: string | undefined, visitor: Visitor): void {
     if (path === undefined) {
       for (const entry of this.#all) visitor.consider(entry, false);
@@ -253,7 +314,17 @@ class Operations {
     const exact = this.#exact.get(path);
     if (exact !== undefined) for (const entry of exact) visitor.consider(entry, true);
     for (const entry of this.#prefixes) visitor.consider(entry, false);
-    if (this.#patterns !== undefined) walk(this.#patterns, path, 1, visitor);
+    if (this.#depths.length > 0) this.#visitPatterns(path, visitor);
+  }
+
+  #visitPatterns(path: string, visitor: Visitor): void {
+    let slashes = 0;
+    for (let at = 0; at >= 0; at = path.indexOf('/', at + 1)) {
+      slashes++;
+      if (!this.#depths.includes(slashes)) continue;
+      const found = this.#patterns.get(path.slice(0, at + 1));
+      if (found !== undefined) walk(found, path, at + 1, visitor);
+    }
   }
 
   #add(entry: RuleEntry): void {
@@ -261,17 +332,28 @@ class Operations {
     this.#all.push(entry);
     if (operation.kind !== 'http') this.#plain.push(entry);
     else if (operation.isPrefix) this.#prefixes.push(entry);
-    else if (!operation.path.includes('*')) {
-      const known = this.#exact.get(operation.path);
-      if (known === undefined) this.#exact.set(operation.path, [entry]);
-      else known.push(entry);
-    } else this.#addPattern(operation.path, entry);
+    else if (!operation.path.includes('*')) this.#addExact(operation.path, entry);
+    else this.#addPattern(operation.path, entry);
+  }
+
+  #addExact(path: string, entry: RuleEntry): void {
+    const known = this.#exact.get(path);
+    if (known === undefined) this.#exact.set(path, [entry]);
+    else known.push(entry);
   }
 
   #addPattern(path: string, entry: RuleEntry): void {
-    this.#patterns ??= makeSegments();
-    let at = this.#patterns;
-    for (const segment of path.slice(1).split('/')) {
+    const before = path.slice(0, path.indexOf('*'));
+    const depth = before.split('/').length - 1;
+    if (!this.#depths.includes(depth)) this.#depths.push(depth);
+    // `/a/**` also fits `/a`, which has no slash behind it.
+    if (path === `${before}**` && before !== '/') this.#addExact(before.slice(0, -1), entry);
+    let at = this.#patterns.get(before);
+    if (at === undefined) {
+      at = makeSegments();
+      this.#patterns.set(before, at);
+    }
+    for (const segment of path.slice(before.length).split('/')) {
       if (segment === '**') {
         at.rest ??= [];
         at.rest.push(entry);

@@ -3,7 +3,7 @@ import { Fault } from '../../base/fault.ts';
 import { printSpiffeId } from '../../mesh/identity.ts';
 import { type Attempt, type Decision, evaluate, printCaller } from '../../policy/evaluate.ts';
 import { normalizePath } from '../../policy/path.ts';
-import { parseGrpcName } from '../../policy/reader/rule-text.ts';
+import { parseGrpcName } from '../../policy/text.ts';
 import { paint, SYMBOL } from '../../views/theme.ts';
 import type { Context, Input, Run } from '../context.ts';
 import { document } from '../document.ts';

@@ -2,7 +2,7 @@
 
 import type { Attempt } from '../../policy/evaluate.ts';
 import { explain } from '../../policy/explain.ts';
-import { printOperation } from '../../policy/reader/rule-text.ts';
+import { printOperation } from '../../policy/text.ts';
 import { paint, SYMBOL } from '../../views/theme.ts';
 import type { Run } from '../context.ts';
 import { document } from '../document.ts';

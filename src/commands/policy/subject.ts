@@ -11,7 +11,7 @@ import type { PolicyDocument, PolicyText } from '../../policy/document.ts';
 import { lintPolicy } from '../../policy/lint.ts';
 import { collectNames, type Names } from '../../policy/names.ts';
 import type { Port } from '../../policy/reachability.ts';
-import { isTextError, parseWho } from '../../policy/reader/rule-text.ts';
+import { isTextError, parseWho } from '../../policy/text.ts';
 import { renderFindings } from '../../views/report/table.ts';
 import type { Context, Input } from '../context.ts';
 import { stateOption, textOption } from '../input.ts';
@@ -85,12 +85,12 @@ async function running(context: Context, input: Input): Promise<Subject | undefi
 function fromMeshFile(context: Context, input: Input): Subject {
   const meshFile = textOption(input, 'mesh') ?? nearestMeshFile(context.cwd);
   if (meshFile === undefined)
-    throw new Fault('POLICY_NONE', 'usage', 'there is no policy to ask: no mesh runs here, and no mesh.yaml is here or above', {
+    throw new Fault('POLICY_MISSING', 'usage', 'there is no policy to ask: no mesh runs here, and no mesh.yaml is here or above', {
       hint: 'name one with --policy FILE',
     });
   const mesh = readMesh(context, meshFile);
   if (mesh.policy.length === 0)
-    throw new Fault('POLICY_NONE', 'usage', 'the mesh file names no policy', { hint: 'name one with --policy FILE' });
+    throw new Fault('POLICY_MISSING', 'usage', 'the mesh file names no policy', { hint: 'name one with --policy FILE' });
   const names = mesh.policy.map((file) => resolve(dirname(resolve(context.cwd, meshFile)), file));
   return subjectOf(context, readTexts(context, names), mesh, names.join(' '));
 }
