@@ -1,0 +1,123 @@
+// `npm run --silent conformance -- DIR [-o json]`: reads a directory of cases (DIR/SOURCE/cases.jsonl, one case a line, with the files that it
+// names beside it) and prints, per source and kind, how many pass, fail and are not supported.
+//
+// The code under test gets the files, the request and the context; it never sees what is expected, nor where a case comes from.
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { decideIstio, type IstioContext } from '../../src/policy/foreign/istio/decide.ts';
+import { type Normalization, normalizeIstioPath } from '../../src/policy/foreign/istio/path.ts';
+import type { ForeignRequest } from '../../src/policy/foreign/request.ts';
+import { readResources } from '../../src/policy/foreign/resources.ts';
+
+interface Case {
+  readonly id: string;
+  readonly kind: string;
+  readonly files: readonly string[];
+  // biome-ignore lint/suspicious/noExplicitAny: cases are JSON of many shapes
+  readonly request: any;
+  // biome-ignore lint/suspicious/noExplicitAny: cases are JSON of many shapes
+  readonly context: any;
+  readonly expect: Readonly<Record<string, unknown>>;
+}
+
+type Texts = readonly { readonly file: string; readonly text: string }[];
+/** What the code says of a case; undefined where it has no answer of that kind. */
+type Answer = Readonly<Record<string, unknown>> | undefined;
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { output: { type: 'string', short: 'o', default: 'table' } },
+});
+const directory = positionals[0];
+if (directory === undefined || !existsSync(directory)) {
+  process.stderr.write('conformance: name a directory of cases\n');
+  process.exit(2);
+}
+
+const report: Record<
+  string,
+  { kinds: Record<string, { pass: number; fail: number; unsupported: number; failures: { id: string; why: string }[] }> }
+> = {};
+for (const source of readdirSync(directory).sort()) {
+  const list = join(directory, source, 'cases.jsonl');
+  if (!existsSync(list)) continue;
+  const kinds: (typeof report)[string]['kinds'] = {};
+  report[source] = { kinds };
+  for (const line of readFileSync(list, 'utf8').split('\n')) {
+    if (line.trim() === '') continue;
+    const one = JSON.parse(line) as Case;
+    kinds[one.kind] ??= { pass: 0, fail: 0, unsupported: 0, failures: [] };
+    const tally = kinds[one.kind] as (typeof kinds)[string];
+    const files = one.files.map((file) => ({ file, text: readFileSync(join(directory, source, file), 'utf8') }));
+    const answer = answerFor(one.kind, files, one.request, one.context ?? {});
+    const why = answer === undefined ? undefined : difference(one.expect, answer);
+    if (answer === undefined) tally.unsupported++;
+    else if (why === undefined) tally.pass++;
+    else {
+      tally.fail++;
+      tally.failures.push({ id: one.id, why });
+    }
+  }
+}
+
+if (values.output === 'json') process.stdout.write(`${JSON.stringify({ sources: report }, null, 2)}\n`);
+else
+  for (const [source, { kinds }] of Object.entries(report))
+    for (const [kind, { pass, fail, unsupported, failures }] of Object.entries(kinds)) {
+      process.stdout.write(`${source} ${kind}: ${pass} pass, ${fail} fail, ${unsupported} unsupported\n`);
+      for (const failure of failures) process.stdout.write(`  ${failure.id}: ${failure.why}\n`);
+    }
+
+function difference(expect: Readonly<Record<string, unknown>>, answer: Readonly<Record<string, unknown>>): string | undefined {
+  const wrong = Object.entries(expect).find(([key, value]) => canonical(answer[key]) !== canonical(value));
+  return wrong === undefined ? undefined : `${wrong[0]}: expected ${canonical(wrong[1])}, is ${canonical(answer[wrong[0]])}`;
+}
+
+function canonical(value: unknown): string {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return JSON.stringify(value) ?? 'nothing';
+  return JSON.stringify(Object.fromEntries(Object.entries(value).sort(([a], [b]) => a.localeCompare(b))));
+}
+
+function answerFor(kind: string, files: Texts, request: Case['request'], context: Case['context']): Answer {
+  if (kind === 'normalize') return normalizeIstioPath(request.path, request.normalization as Normalization);
+  if (kind === 'decide' && 'root_namespace' in context) {
+    const { decision, dryRun } = decideIstio(readResources(files).resources, istioContext(context), toRequest(request));
+    return { decision, dry_run: dryRun };
+  }
+  return undefined;
+}
+
+function istioContext(context: Case['context']): IstioContext {
+  return {
+    rootNamespace: context.root_namespace,
+    trustDomain: context.trust_domain ?? 'cluster.local',
+    trustDomainAliases: context.trust_domain_aliases ?? [],
+    pathNormalization: context.path_normalization ?? 'BASE',
+  };
+}
+
+function toRequest({ source, destination, http, sni, remote_ip, ext_authz }: Case['request']): ForeignRequest {
+  return {
+    source: {
+      identity: source.mtls ? (source.principal ?? source.identity ?? undefined) : undefined,
+      namespace: source.namespace ?? undefined,
+      serviceAccount: source.service_account ?? undefined,
+      ip: source.ip,
+    },
+    destination: {
+      workload: destination.workload,
+      namespace: destination.namespace,
+      labels: destination.labels ?? {},
+      service: destination.service,
+      ip: destination.ip,
+      port: destination.port,
+      portName: destination.port_name,
+      enforcement: destination.enforcement ?? 'sidecar',
+    },
+    http: http ?? undefined,
+    sni,
+    remoteIp: remote_ip,
+    authorizers: ext_authz ?? {},
+  };
+}
