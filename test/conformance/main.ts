@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { decideIstio, type IstioContext } from '../../src/policy/foreign/istio/decide.ts';
 import { type Normalization, normalizeIstioPath } from '../../src/policy/foreign/istio/path.ts';
+import { validateIstio } from '../../src/policy/foreign/istio/validate.ts';
 import type { ForeignRequest } from '../../src/policy/foreign/request.ts';
 import { readResources } from '../../src/policy/foreign/resources.ts';
 
@@ -70,7 +71,9 @@ else
     }
 
 function difference(expect: Readonly<Record<string, unknown>>, answer: Readonly<Record<string, unknown>>): string | undefined {
-  const wrong = Object.entries(expect).find(([key, value]) => canonical(answer[key]) !== canonical(value));
+  const wrong = Object.entries(expect).find(([key, value]) =>
+    key === 'message_contains' ? !String(answer[key]).includes(String(value)) : canonical(answer[key]) !== canonical(value),
+  );
   return wrong === undefined ? undefined : `${wrong[0]}: expected ${canonical(wrong[1])}, is ${canonical(answer[wrong[0]])}`;
 }
 
@@ -84,6 +87,19 @@ function answerFor(kind: string, files: Texts, request: Case['request'], context
   if (kind === 'decide' && 'root_namespace' in context) {
     const { decision, dryRun } = decideIstio(readResources(files).resources, istioContext(context), toRequest(request));
     return { decision, dry_run: dryRun };
+  }
+  if (kind === 'validate') {
+    const { resources, findings } = readResources(files);
+    const judged = resources.map(validateIstio);
+    if (judged.length === 0 || judged.includes(undefined)) return undefined;
+    const all = [...findings, ...judged.flatMap((each) => each ?? [])];
+    const valid = !all.some(({ severity }) => severity === 'error');
+    // What is refused is not warned of.
+    return {
+      valid,
+      warning: valid && all.some(({ severity }) => severity === 'warning'),
+      message_contains: all.map(({ what }) => what).join('\n'),
+    };
   }
   return undefined;
 }

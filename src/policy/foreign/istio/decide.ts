@@ -28,9 +28,10 @@ interface Policy {
 }
 
 export function decideIstio(resources: readonly Resource[], context: IstioContext, request: ForeignRequest): ForeignDecision {
-  const mode = peerMode(resources, context, request);
+  const known = resources.filter(({ apiVersion }) => apiVersion.startsWith('security.istio.io/'));
+  const mode = peerMode(known, context, request);
   if (mode === 'STRICT' && request.source.identity === undefined) return { decision: 'deny', by: 'PeerAuthentication: STRICT', dryRun: {} };
-  const policies = resources
+  const policies = known
     .filter(({ kind }) => kind === 'AuthorizationPolicy')
     .map(toPolicy)
     .filter((policy) => selects(policy, context, request));
