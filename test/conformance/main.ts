@@ -8,6 +8,8 @@ import { parseArgs } from 'node:util';
 import { decideIstio, type IstioContext } from '../../src/policy/foreign/istio/decide.ts';
 import { type Normalization, normalizeIstioPath } from '../../src/policy/foreign/istio/path.ts';
 import { validateIstio } from '../../src/policy/foreign/istio/validate.ts';
+import { decideLinkerd } from '../../src/policy/foreign/linkerd/decide.ts';
+import { validateLinkerd } from '../../src/policy/foreign/linkerd/validate.ts';
 import type { ForeignRequest } from '../../src/policy/foreign/request.ts';
 import { readResources } from '../../src/policy/foreign/resources.ts';
 
@@ -88,9 +90,17 @@ function answerFor(kind: string, files: Texts, request: Case['request'], context
     const { decision, dryRun } = decideIstio(readResources(files).resources, istioContext(context), toRequest(request));
     return { decision, dry_run: dryRun };
   }
+  if (kind === 'decide' && 'identity_domain' in context) {
+    const linkerd = {
+      identityDomain: context.identity_domain,
+      clusterNetworks: context.cluster_networks ?? [],
+      defaultInboundPolicy: context.default_inbound_policy ?? 'all-unauthenticated',
+    };
+    return { decision: decideLinkerd(readResources(files).resources, linkerd, toRequest(request)).decision };
+  }
   if (kind === 'validate') {
     const { resources, findings } = readResources(files);
-    const judged = resources.map(validateIstio);
+    const judged = resources.map((resource) => validateIstio(resource) ?? validateLinkerd(resource));
     if (judged.length === 0 || judged.includes(undefined)) return undefined;
     const all = [...findings, ...judged.flatMap((each) => each ?? [])];
     const valid = !all.some(({ severity }) => severity === 'error');

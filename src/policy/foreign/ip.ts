@@ -21,3 +21,11 @@ export function isBlock(text: string): boolean {
   if (family === 0 || more !== undefined) return false;
   return bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= (family === 4 ? 32 : 128));
 }
+
+/** Whether one block holds all of another. */
+export function contains(outer: string, inner: string): boolean {
+  const [network = '', bits] = inner.split('/');
+  const [own = '', ownBits] = outer.split('/');
+  const whole = isIP(own) === 4 ? 32 : 128;
+  return Number(ownBits ?? whole) <= Number(bits ?? whole) && isInBlock(outer, network);
+}
