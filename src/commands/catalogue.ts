@@ -202,8 +202,8 @@ export const CATALOGUE: readonly CommandSpec[] = [
   },
   {
     path: ['policy', 'lint'],
-    summary: 'find what is wrong in policy files',
-    arguments: [{ name: '<file...>', description: 'policy files, judged together as one policy; - for stdin' }],
+    summary: 'find what is wrong in policy files, also in those of Istio and Linkerd',
+    arguments: [{ name: '<path...>', description: 'policy files or directories, judged together as one policy; - for stdin' }],
     options: [
       {
         flags: '--mesh <file>',

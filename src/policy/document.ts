@@ -98,8 +98,11 @@ export interface PolicyText {
   readonly text: string;
 }
 
-/** All documents of all files as one; every problem of form is a finding. With errors among them the document must not be enforced. */
-export function parsePolicy(files: readonly PolicyText[]): { document: PolicyDocument; findings: Finding[] } {
+/**
+ * All documents of all files as one; every problem of form is a finding. With errors among them the document must not be enforced.
+ * `skipForeign`: resources of other meshes and of Kubernetes are somebody else's business, not an error.
+ */
+export function parsePolicy(files: readonly PolicyText[], skipForeign = false): { document: PolicyDocument; findings: Finding[] } {
   const findings: Finding[] = [];
   const parts: PolicyDocument[] = [];
   for (const { file, text } of files) {
@@ -110,6 +113,7 @@ export function parsePolicy(files: readonly PolicyText[]): { document: PolicyDoc
     }
     for (const document of parsed.documents) {
       if (document.data === null && parsed.documents.length > 1) continue;
+      if (skipForeign && isForeign(document.data)) continue;
       const part = readDocument(document, findings);
       if (part !== undefined) parts.push(part);
     }
@@ -117,8 +121,26 @@ export function parsePolicy(files: readonly PolicyText[]): { document: PolicyDoc
   return { document: unite(parts, findings), findings };
 }
 
+/** A document of another API group, which says what it is. */
+export function isForeign(data: unknown): boolean {
+  if (typeof data !== 'object' || data === null || !('apiVersion' in data) || !('kind' in data)) return false;
+  return typeof data.apiVersion === 'string' && !data.apiVersion.startsWith(`${API_VERSION.split('/')[0]}/`);
+}
+
 function readDocument(document: Located, findings: Finding[]): PolicyDocument | undefined {
   const data = document.data;
+  if (isForeign(data)) {
+    const { apiVersion, kind } = data as { apiVersion: string; kind: unknown };
+    findings.push({
+      rule: 'foreign-policy',
+      severity: 'error',
+      what: `\`${apiVersion} ${String(kind)}\` is not enforced by the proxies of this mesh`,
+      why: 'a rule that looks as if it held, and does not, is worse than none',
+      fix: 'write it as a native rule; `policy lint` judges it by its own schema',
+      place: document.place([]),
+    });
+    return undefined;
+  }
   if (typeof data !== 'object' || data === null || (!('apiVersion' in data) && !('kind' in data))) {
     findings.push({
       rule: 'not-a-policy',

@@ -47,18 +47,45 @@ export const FORM_RULES: readonly { readonly id: string; readonly summary: strin
     id: 'contradiction',
     summary: 'Two documents given together say different things about the same name; which one holds would depend on their order.',
   },
+  {
+    id: 'foreign-policy',
+    summary:
+      'A policy of another mesh, or another resource of Kubernetes, is given where rules are enforced. `policy lint` judges such files by their own schema; `policy apply` refuses them.',
+  },
   { id: 'invalid-value', summary: 'A key holds a value of the wrong type or outside its range.' },
+  {
+    id: 'istio-schema',
+    summary: 'Istio refuses the resource at admission: its schema or its webhook says so. It would protect nothing.',
+  },
+  {
+    id: 'l7-deny-no-port',
+    summary:
+      'An Istio DENY rule with only HTTP fields and no port. On a TCP port the HTTP fields fall away, and what is left denies everything there.',
+  },
   {
     id: 'later-version',
     summary:
       'The text is legal, but this version does not judge or enforce it yet. A warning for whole sections, an error inside a rule, because a rule with a part left out would mean something else.',
   },
+  {
+    id: 'linkerd-schema',
+    summary: 'Linkerd refuses the resource at admission. It would protect nothing, or let nobody in.',
+  },
   { id: 'method-without-path', summary: 'An HTTP method without a path. In `[GET, POST /x]` YAML would silently make two rules of it.' },
+  {
+    id: 'not-a-resource',
+    summary: 'A document of a Kubernetes file has no `kind`, so nobody knows what it is.',
+  },
   {
     id: 'not-a-policy',
     summary: 'The document has neither `apiVersion` nor `kind`. It is reported, never skipped: a skipped policy protects nothing.',
   },
   { id: 'path-never-matches', summary: 'The pattern cannot equal any normalised path (`//`, `..`, `?`, `%2F`), so the rule does nothing.' },
+  { id: 'private-key-in-policy', summary: 'A key set that is there to verify tokens holds the private halves of its keys.' },
+  {
+    id: 'selector-empty',
+    summary: 'An Istio selector without labels: it selects every workload of the namespace, which is seldom what was meant.',
+  },
   { id: 'syntax-error', summary: 'The text is not YAML, or a rule is not `caller -> callee: operations`.' },
   {
     id: 'unknown-key',
@@ -68,14 +95,14 @@ export const FORM_RULES: readonly { readonly id: string; readonly summary: strin
 
 /**
  * Every finding of the files, in reading order, and the document for whoever goes on with it. `verify: false` leaves the invariants out, for
- * whoever judges them himself.
+ * whoever judges them himself; `skipForeign` passes over resources that are no native policy, which are errors otherwise.
  */
 export function lintPolicy(
   files: readonly PolicyText[],
   mesh: MeshSpec | undefined,
-  options: { readonly verify?: boolean } = {},
+  options: { readonly verify?: boolean; readonly skipForeign?: boolean } = {},
 ): { document: PolicyDocument; findings: Finding[] } {
-  const { document, findings } = parsePolicy(files);
+  const { document, findings } = parsePolicy(files, options.skipForeign);
   const names = collectNames(document, mesh);
   const input: LintInput = { document, names, resolver: new ServiceResolver(names, mesh?.trustDomain ?? document.trustDomain), mesh };
   const all = [
