@@ -309,6 +309,19 @@ for (const [title, frames] of [
   });
 }
 
+test('a service that closes the connection under a request is 502 at once', async () => {
+  await using mesh = await TestMesh.start(MESH, POLICY);
+  const service = await rawService(() => Buffer.alloc(0));
+  service.server.on('connection', (socket) => socket.once('data', () => setTimeout(() => socket.end(), 50)));
+  await mesh.addProxy('two', { appPort: service.port });
+  const ingress = await mesh.addProxy('ingress', { ingress: true });
+  const before = performance.now();
+  const answer = await call(ingress.ports.ingress ?? 0, '/echo', { method: 'POST', body: 'x' });
+  assert.deepEqual([answer.status, answer.headers['x-meshctl-refusal']], [502, 'upstream_reset']);
+  assert.ok(performance.now() - before < 5000);
+  service.server.close();
+});
+
 test('bytes after the preface that are no HTTP/2 end the connection, not the proxy', async () => {
   await using setup = await h2Mesh();
   for (const bytes of ['PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nGET / HTTP/1.1\r\n\r\n', 'PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n', 'PRI']) {

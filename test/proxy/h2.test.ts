@@ -5,7 +5,7 @@ import { connect, createServer, type Server, type Socket } from 'node:net';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { CODE, FLAG, FRAME, FrameReader, PREFACE, SETTING } from '../../src/proxy/codec/h2/frame.ts';
-import { HpackEncoder } from '../../src/proxy/codec/h2/hpack.ts';
+import { HpackDecoder, HpackEncoder } from '../../src/proxy/codec/h2/hpack.ts';
 import { MAX_H2_STREAM_WINDOW_BYTES, MAX_H2_STREAMS } from '../../src/proxy/codec/limits.ts';
 import type { StreamHandler } from '../../src/proxy/flow/stream.ts';
 import { H2Session, type H2Stream } from '../../src/proxy/h2/session.ts';
@@ -377,6 +377,30 @@ test('a server that drains says so, takes what was on its way, and ends with its
   assert.deepEqual(
     caller.frames.filter(({ type }) => type === FRAME.headers).map(({ stream }) => stream),
     [1, 3],
+  );
+});
+
+test('long heads of one turn are each what they were, in one frame or in many', async () => {
+  const heads = [5000, 6000, 40_000, 7000];
+  await using caller = await new Caller().start((stream) => {
+    if (caller.served.length < heads.length) return;
+    for (const [i, each] of caller.served.entries()) each.begin([':status', '200'], ['x-long', String(i).repeat(heads[i] ?? 0)], true);
+    stream.stop();
+  });
+  caller.send(...heads.map((_, i) => get(i * 2 + 1)));
+  await caller.next(({ type, stream }) => type === FRAME.headers && stream === 7);
+  await caller.settle();
+  const decoder = new HpackDecoder(100_000);
+  const seen = heads.map((_, i) => {
+    const parts = caller.frames.filter(
+      ({ type, stream }) => (type === FRAME.headers || type === FRAME.continuation) && stream === i * 2 + 1,
+    );
+    const block = Buffer.concat(parts.map(({ payload }) => payload));
+    return decoder.decode(block, 0, block.length)?.fields[3];
+  });
+  assert.deepEqual(
+    seen.map((value) => [value?.length, new Set(value).size]),
+    heads.map((length) => [length, 1]),
   );
 });
 

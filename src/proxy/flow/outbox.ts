@@ -48,13 +48,17 @@ export class Outbox {
     this.#at += slab.write(text, this.#at, 'latin1');
   }
 
+  /** A frame whose payload is used again by whoever made it: it is copied, however long. */
+  copy(kind: number, stream: number, payload: Buffer): void {
+    const { length } = payload;
+    this.#begin(kind, stream, length, length).set(payload, this.#at);
+    this.#at += length;
+  }
+
+  /** A long payload is kept as it is until it was written: nobody may change it. */
   bytes(kind: number, stream: number, payload: Buffer): void {
     const { length } = payload;
-    if (length < LONG_BYTES) {
-      this.#begin(kind, stream, length, length).set(payload, this.#at);
-      this.#at += length;
-      return;
-    }
+    if (length < LONG_BYTES) return this.copy(kind, stream, payload);
     this.#begin(kind, stream, length, 0);
     this.#cut();
     this.#parts.push(payload);

@@ -145,15 +145,13 @@ export class H2Session extends FlowSession<H2Stream> {
     const block = this.#encoder.encode(pseudo, fields);
     const flags = end ? FLAG.endStream : 0;
     if (block.length <= MAX_FRAME_BYTES) {
-      this.outbox.bytes(kindOf(FRAME.headers, flags | FLAG.endHeaders), stream, block);
+      this.outbox.copy(kindOf(FRAME.headers, flags | FLAG.endHeaders), stream, block);
       return;
     }
-    // Copied: the encoder's buffer is used again, and long payloads are passed on as they are.
-    const copy = Buffer.from(block);
-    this.outbox.bytes(kindOf(FRAME.headers, flags), stream, copy.subarray(0, MAX_FRAME_BYTES));
-    for (let at = MAX_FRAME_BYTES; at < copy.length; at += MAX_FRAME_BYTES) {
-      const last = at + MAX_FRAME_BYTES >= copy.length;
-      this.outbox.bytes(kindOf(FRAME.continuation, last ? FLAG.endHeaders : 0), stream, copy.subarray(at, at + MAX_FRAME_BYTES));
+    this.outbox.copy(kindOf(FRAME.headers, flags), stream, block.subarray(0, MAX_FRAME_BYTES));
+    for (let at = MAX_FRAME_BYTES; at < block.length; at += MAX_FRAME_BYTES) {
+      const last = at + MAX_FRAME_BYTES >= block.length;
+      this.outbox.copy(kindOf(FRAME.continuation, last ? FLAG.endHeaders : 0), stream, block.subarray(at, at + MAX_FRAME_BYTES));
     }
   }
 
@@ -204,9 +202,9 @@ export class H2Session extends FlowSession<H2Stream> {
     this.#events.onClosed();
   }
 
-  // HTTP/2 has no half-closed connection; what was asked before is answered all the same.
+  // HTTP/2 has no half-closed connection; what a caller asked before is answered all the same. From a service nothing more can come.
   protected override onEnd(): void {
-    if (this.size === 0) this.close();
+    if (this.#isClient || this.size === 0) this.close();
     else this.goingAway = true;
   }
 
