@@ -60,8 +60,7 @@ export class Pool {
 
   /** A raw TCP connection: a stream of the tunnel, or a connection of its own. */
   async channel(destination: Destination): Promise<Channel | Failure> {
-    const ready = this.#takeShared(destination.key);
-    const result = ready instanceof Tunnel ? ready : await this.#connected(destination, []);
+    const result = this.#takeShared(destination.key) ?? (await this.#connected(destination, []));
     if ('refusal' in result) return result;
     if (result instanceof Tunnel) return result.openTcp();
     if ('open' in result) {
