@@ -26,6 +26,8 @@ _meshctl() {
     'policy explain -o'|'policy explain --output') COMPREPLY=($(compgen -W 'table json' -- "$cur")); return ;;
     'policy verify -o'|'policy verify --output') COMPREPLY=($(compgen -W 'table json' -- "$cur")); return ;;
     'policy test -o'|'policy test --output') COMPREPLY=($(compgen -W 'tap json junit' -- "$cur")); return ;;
+    'policy diff --fail-if') COMPREPLY=($(compgen -W 'widened narrowed changed' -- "$cur")); return ;;
+    'policy diff -o'|'policy diff --output') COMPREPLY=($(compgen -W 'table json markdown' -- "$cur")); return ;;
     'policy graph -o'|'policy graph --output') COMPREPLY=($(compgen -W 'table json dot mermaid' -- "$cur")); return ;;
     'policy apply -o'|'policy apply --output') COMPREPLY=($(compgen -W 'table json' -- "$cur")); return ;;
     'policy show -o'|'policy show --output') COMPREPLY=($(compgen -W 'yaml json' -- "$cur")); return ;;
@@ -38,7 +40,7 @@ _meshctl() {
   case "$command" in
     '') COMPREPLY=($(compgen -W 'demo init up down status logs top stat trace certs policy proxy completion version --help --version' -- "$cur")); return ;;
     'certs') COMPREPLY=($(compgen -W 'issue inspect list' -- "$cur")); return ;;
-    'policy') COMPREPLY=($(compgen -W 'lint check explain verify test graph apply show history' -- "$cur")); return ;;
+    'policy') COMPREPLY=($(compgen -W 'lint check explain verify test diff graph apply show history' -- "$cur")); return ;;
     'proxy') COMPREPLY=($(compgen -W 'status config run' -- "$cur")); return ;;
     'completion') COMPREPLY=($(compgen -W 'bash zsh fish powershell' -- "$cur")); return ;;
   esac
@@ -60,6 +62,7 @@ _meshctl() {
     'policy explain') flags='--method --path --grpc --tcp --header --port --policy --mesh --state -o --output --help --debug --no-color' ;;
     'policy verify') flags='--mesh --state -o --output --help --debug --no-color' ;;
     'policy test') flags='--coverage --mesh --state -o --output --help --debug --no-color' ;;
+    'policy diff') flags='--fail-if --mesh --state -o --output --help --debug --no-color' ;;
     'policy graph') flags='--from --policy --mesh --state -o --output --help --debug --no-color' ;;
     'policy apply') flags='--message --dry-run --timeout --state -o --output --help --debug --no-color' ;;
     'policy show') flags='--state -o --output --help --debug --no-color' ;;

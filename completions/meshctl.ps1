@@ -5,7 +5,7 @@ Register-ArgumentCompleter -Native -CommandName meshctl -ScriptBlock {
   $tree = @{
     '' = @('demo', 'init', 'up', 'down', 'status', 'logs', 'top', 'stat', 'trace', 'certs', 'policy', 'proxy', 'completion', 'version')
     'certs' = @('issue', 'inspect', 'list')
-    'policy' = @('lint', 'check', 'explain', 'verify', 'test', 'graph', 'apply', 'show', 'history')
+    'policy' = @('lint', 'check', 'explain', 'verify', 'test', 'diff', 'graph', 'apply', 'show', 'history')
     'proxy' = @('status', 'config', 'run')
     'completion' = @('bash', 'zsh', 'fish', 'powershell')
     'demo -' = @('-d', '--detach', '--duration', '--load', '--keep', '-o', '--output', '--help', '--debug', '--no-color')
@@ -25,6 +25,7 @@ Register-ArgumentCompleter -Native -CommandName meshctl -ScriptBlock {
     'policy explain -' = @('--method', '--path', '--grpc', '--tcp', '--header', '--port', '--policy', '--mesh', '--state', '-o', '--output', '--help', '--debug', '--no-color')
     'policy verify -' = @('--mesh', '--state', '-o', '--output', '--help', '--debug', '--no-color')
     'policy test -' = @('--coverage', '--mesh', '--state', '-o', '--output', '--help', '--debug', '--no-color')
+    'policy diff -' = @('--fail-if', '--mesh', '--state', '-o', '--output', '--help', '--debug', '--no-color')
     'policy graph -' = @('--from', '--policy', '--mesh', '--state', '-o', '--output', '--help', '--debug', '--no-color')
     'policy apply -' = @('--message', '--dry-run', '--timeout', '--state', '-o', '--output', '--help', '--debug', '--no-color')
     'policy show -' = @('--state', '-o', '--output', '--help', '--debug', '--no-color')

@@ -266,6 +266,27 @@ export const CATALOGUE: readonly CommandSpec[] = [
     load: () => import('./policy/test.ts'),
   },
   {
+    path: ['policy', 'diff'],
+    summary: 'what a change of policy allows that was not allowed, and what it takes away, each with a request that shows it',
+    arguments: [
+      { name: '<old>', description: 'a policy file or directory, or policy/N: a revision of the running mesh' },
+      { name: '<new>', description: 'the same' },
+    ],
+    options: [
+      {
+        flags: '--fail-if <what>',
+        description: 'exit 1 when something widened, narrowed or changed',
+        values: ['widened', 'narrowed', 'changed'],
+      },
+      MESH_FILE,
+      STATE,
+      output('table', 'json', 'markdown'),
+    ],
+    examples: ['meshctl policy diff policy.yaml new.yaml --fail-if widened', 'meshctl policy diff policy/3 policy.yaml -o markdown'],
+    exitCodes: '0 done; 1 what --fail-if names happened; 2 usage or unreadable files; 3 the mesh does not answer',
+    load: () => import('./policy/diff.ts'),
+  },
+  {
     path: ['policy', 'graph'],
     summary: 'who may call whom, or what one service reaches',
     options: [

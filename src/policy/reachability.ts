@@ -28,7 +28,25 @@ export interface Hop {
 }
 
 /** A port that no rule speaks of. */
-const OTHER_PORT: Port = { name: 'any-other', number: 65_000 };
+export const OTHER_PORT: Port = { name: 'any-other', number: 65_000 };
+
+/** The ports that operations of a policy name, by number or by name. */
+export function portTexts({ allow, deny }: CompiledPolicy): string[] {
+  return [...allow, ...deny].flatMap(({ operations }) => operations.flatMap(({ port }) => (port === undefined ? [] : [port])));
+}
+
+/** More ports than this are not told apart by name and number at once. */
+const MAX_PORTS = 256;
+
+/** A port has a name and a number, and rules may speak of either: every combination of those that occur, and one that nobody names. */
+function portClasses(texts: readonly string[]): Port[] {
+  const unique = [...new Set(texts)];
+  const isNumber = (text: string): boolean => /^\d+$/.test(text);
+  const names = [OTHER_PORT.name, ...unique.filter((text) => !isNumber(text) && text !== OTHER_PORT.name)];
+  const numbers = [OTHER_PORT.number, ...unique.filter(isNumber).map(Number)];
+  if (names.length * numbers.length <= MAX_PORTS) return names.flatMap((name) => numbers.map((number) => ({ name, number })));
+  return [...names.map((name) => ({ name, number: OTHER_PORT.number })), ...numbers.map((number) => ({ name: OTHER_PORT.name, number }))];
+}
 
 export class Reachability {
   readonly policy: CompiledPolicy;
@@ -45,13 +63,7 @@ export class Reachability {
     this.#index = indexOf(policy);
     this.#atMs = atMs;
     this.classes = identityClasses(policy, more);
-    const named = new Map<string, Port>([[OTHER_PORT.name, OTHER_PORT]]);
-    for (const port of ports) named.set(port.name, port);
-    for (const { operations } of [...policy.allow, ...policy.deny])
-      for (const { port } of operations)
-        if (port !== undefined && !named.has(port))
-          named.set(port, /^\d+$/.test(port) ? { name: OTHER_PORT.name, number: Number(port) } : { name: port, number: OTHER_PORT.number });
-    this.#ports = [...named.values()];
+    this.#ports = portClasses([...portTexts(policy), ...ports.flatMap(({ name, number }) => [name, String(number)])]);
   }
 
   /** Whether a class is one that `who` speaks of in a question: no identity and foreign ones rank below the lowest tier. */
@@ -100,6 +112,22 @@ export class Reachability {
       const hop = this.#through(rule, from, to);
       return hop === undefined ? [] : [{ rule, hop }];
     });
+  }
+
+  /** What allow rules between the two speak of. */
+  operationsBetween(from: IdentityClass, to: IdentityClass): Operation[] {
+    return this.rulesBetween(from, to).flatMap(({ operations }) => operations);
+  }
+
+  /** Allow rules that name both. */
+  rulesBetween(from: IdentityClass, to: IdentityClass): Rule[] {
+    if (to.id === undefined) return [];
+    return this.#rulesTo(to).filter((rule) => rule.from.some((who) => matchesWho(this.#index, who, from.id)));
+  }
+
+  /** Why the tier floor refuses every request from one to the other; undefined when it does not. */
+  floor(from: IdentityClass, to: IdentityClass): string | undefined {
+    return to.id === undefined ? undefined : this.#index.pair(to.id, from.id).floor;
   }
 
   /** Judges one request between two classes. */

@@ -4,13 +4,13 @@
 // side to the other, each hop allowed for at least one request, with no bridge among s0 … s(n-1). `->` is one hop and exempts no bridge.
 
 import type { CompiledPolicy, Operation, Who } from '../mesh/authorization.ts';
-import { pathsOf } from './atoms.ts';
 import { resolve, toOperation } from './compile.ts';
 import type { IdentityClass } from './identities.ts';
 import type { Names } from './names.ts';
-import { type Hop, type Port, Reachability, type Request } from './reachability.ts';
+import { type Hop, type Port, Reachability } from './reachability.ts';
 import type { Invariant } from './reader/invariant-node.ts';
 import type { WhoText } from './reader/rule-text.ts';
+import { requestsOf } from './requests.ts';
 
 /** An edge that would have to go, with the rules that make it. */
 export interface CutEdge {
@@ -261,11 +261,11 @@ function firstRefused(
   operations: readonly Operation[],
 ): Hop | 'too many' | undefined {
   for (const operation of operations) {
-    const requests = requestsOf(reach, operation);
-    if (requests === undefined) return 'too many';
     for (const caller of from) {
       for (const callee of to) {
         if (callee.id === undefined || !reach.isCallee(callee)) continue;
+        const requests = requestsOf(operation, reach.ports, reach.operationsBetween(caller, callee));
+        if (requests === undefined) return 'too many';
         for (const request of requests) {
           const decision = reach.judge(caller, callee.id, request);
           if (decision.verdict !== 'allowed') return { from: caller, to: callee, request, decision };
@@ -274,21 +274,4 @@ function firstRefused(
     }
   }
   return undefined;
-}
-
-/** Requests that stand for all that an operation covers: what no rule tells apart is there once. Undefined when they are too many. */
-export function requestsOf(reach: Reachability, operation: Operation): Request[] | undefined {
-  const { policy } = reach;
-  const ports = reach.ports.filter(({ name, number }) => [undefined, name, String(number)].includes(operation.port));
-  if (operation.kind === 'tcp') return ports.map((port) => ({ port, http: undefined }));
-  const http: Extract<Operation, { kind: 'http' }> = operation.kind === 'http' ? operation : { kind: 'http', path: '/**' };
-  const others = policy.allow.flatMap((rule) => rule.operations.flatMap((each) => (each.kind === 'http' ? [each] : [])));
-  const paths = pathsOf(http.path, http.isPrefix === true, others);
-  if (paths === undefined) return undefined;
-  const methods = http.methods ?? [...new Set([...others.flatMap((each) => each.methods ?? []), 'ANY-OTHER'])];
-  const headers = Object.fromEntries((http.headers ?? []).map(({ name, value }) => [name, value]));
-  const requests = ports.flatMap((port) =>
-    methods.flatMap((method) => paths.map((path) => ({ port, http: { method, path, grpc: http.grpc === true, headers } }))),
-  );
-  return operation.kind === 'any' ? [...requests, ...ports.map((port) => ({ port, http: undefined }))] : requests;
 }

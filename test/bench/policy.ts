@@ -5,6 +5,7 @@
 import { parseArgs } from 'node:util';
 import { makeSpiffeId, type SpiffeId } from '../../src/mesh/identity.ts';
 import { compilePolicy, meshOfPolicy } from '../../src/policy/compile.ts';
+import { diffPolicies } from '../../src/policy/diff.ts';
 import { evaluate } from '../../src/policy/evaluate.ts';
 import { lintPolicy } from '../../src/policy/lint.ts';
 import { collectNames } from '../../src/policy/names.ts';
@@ -127,4 +128,9 @@ const policy = compilePolicy(document, findings, mesh, 1);
 const results = verify({ policy, names: collectNames(document, mesh), invariants: document.invariants, ports: [], atMs: 0 });
 process.stdout.write(`${results.map(({ invariant, verdict }) => `  ${invariant.id}: ${verdict}`).join('\n')}\n`);
 bar('lint and verify 1,000 services with 10,000 rules', (cpuMs() - start) / 1000, 3, 's');
+start = cpuMs();
+const other = compile(large(1000, 10_000).replaceAll('GET /r77', 'GET|POST /r77'));
+const diff = diffPolicies(policy, other.policy, [], 0);
+process.stdout.write(`  ${diff.widened.length} widened, ${diff.narrowed.length} narrowed, exact: ${diff.isExact}\n`);
+bar('diff of two such, reading one of them included', (cpuMs() - start) / 1000, 5, 's');
 if (values.check && missed > 0) process.exitCode = 1;

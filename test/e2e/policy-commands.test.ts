@@ -247,3 +247,48 @@ test('the graph shows who may call whom, and what a service that was taken over 
   assert.match((await place.run(['policy', 'graph', ...WITH, '-o', 'mermaid'])).stdout, /^flowchart LR\n[\s\S]*\["checkout"\]/);
   assert.equal((await place.run(['policy', 'graph', '--from', 'nobody', ...WITH])).code, 1);
 });
+
+test('a diff shows what widened and what narrowed, each with a request, and fails a pipeline when it is asked to', async () => {
+  place.write('wider.yaml', POLICY.replace('POST /checkout', '"POST|PUT /checkout"').replace('  - ingress -> web: GET /**\n', ''));
+  const result = await place.run(['policy', 'diff', 'policy.yaml', 'wider.yaml', '--fail-if', 'widened']);
+  assert.equal(result.code, 1, result.stderr);
+  assert.match(
+    result.stdout,
+    /\+ widened {3}web -> checkout {2}PUT \/checkout\n.*now allowed by web -> checkout: POST\|PUT \/checkout \(wider\.yaml:15\); before denied by default: deny/,
+  );
+  assert.match(result.stdout, /- narrowed {2}ingress -> web {2}GET \//);
+  assert.match(result.stdout, /1 widened, 1 narrowed\n$/);
+  const same = await place.run(['policy', 'diff', 'policy.yaml', 'policy.yaml', '--fail-if', 'changed']);
+  assert.deepEqual([same.code, same.stdout], [0, '0 widened, 0 narrowed\n']);
+  assert.equal((await place.run(['policy', 'diff', 'policy.yaml', 'wider.yaml'])).code, 0);
+  assert.match(
+    (await place.run(['policy', 'diff', 'policy.yaml', 'wider.yaml', '-o', 'markdown'])).stdout,
+    /^### Allowed now, and was not\n\n\| caller \|/,
+  );
+});
+
+for (const [title, args, err] of [
+  ['one side only', ['policy.yaml'], /missing required argument|argument/],
+  ['a file that is not there', ['policy.yaml', 'none.yaml'], /no such file/],
+  ['a threshold that is none', ['policy.yaml', 'policy.yaml', '--fail-if', 'wider'], /widened, narrowed, changed/],
+] as const) {
+  test(`a diff of ${title} is a usage error`, async () => {
+    const result = await place.run(['policy', 'diff', ...args]);
+    assert.deepEqual([result.code, result.stdout], [2, '']);
+    assert.match(result.stderr, err);
+  });
+}
+
+test('files of other meshes are judged by their own schema, beside native ones', async () => {
+  place.write(
+    'k8s/istio.yaml',
+    'apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: p, namespace: a}\nspec: {action: DENY}\n---\napiVersion: v1\nkind: Service\nmetadata: {name: s}\n',
+  );
+  const result = await place.run(['policy', 'lint', 'policy.yaml', 'k8s']);
+  assert.equal(result.code, 1);
+  assert.match(result.stdout, /k8s\/istio\.yaml:4:\d+ {2}× error {2}istio-schema\n.*never triggered/);
+  assert.match(result.stdout, /1 policies of other meshes judged by their own schema\nskipped: 1 Service\n$/);
+  const asked = await place.run(['policy', 'check', 'web', 'checkout', '--policy', 'k8s']);
+  assert.deepEqual([asked.code, asked.stdout], [2, '']);
+  assert.match(asked.stderr, /foreign-policy/);
+});

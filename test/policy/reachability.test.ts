@@ -6,6 +6,7 @@ import type { Who } from '../../src/mesh/authorization.ts';
 import { makeSpiffeId, parseSpiffeId, printSpiffeId, type SpiffeId } from '../../src/mesh/identity.ts';
 import { pathsOf } from '../../src/policy/atoms.ts';
 import { compilePolicy, meshOfPolicy } from '../../src/policy/compile.ts';
+import { diffPolicies } from '../../src/policy/diff.ts';
 import { evaluate } from '../../src/policy/evaluate.ts';
 import type { IdentityClass } from '../../src/policy/identities.ts';
 import { lintPolicy } from '../../src/policy/lint.ts';
@@ -63,6 +64,31 @@ test('whatever any identity may do, the class that stands for it may do too, and
       }
     }),
     { numRuns: 1000 },
+  );
+});
+
+test('a request that is judged differently shows in the diff, and whatever shows is judged differently', () => {
+  const asked = fc.tuple(attempts, fc.option(anyId, { nil: undefined }), anyId);
+  const changed = fc
+    .tuple(policies, policies, fc.boolean())
+    .map(([a, b, small]) => (small ? ([a, { ...a, allow: b.allow }] as const) : ([a, b] as const)));
+  fc.assert(
+    fc.property(changed, fc.array(asked, { minLength: 1, maxLength: 10 }), ([before, after], all) => {
+      const { widened, narrowed, classes, isExact } = diffPolicies(before, after, [], 100);
+      assert.ok(isExact);
+      for (const { before: was, after: is } of widened) assert.deepEqual([was.verdict === 'allowed', is.verdict], [false, 'allowed']);
+      for (const { before: was, after: is } of narrowed) assert.deepEqual([was.verdict, is.verdict === 'allowed'], ['allowed', false]);
+      for (const [attempt, caller, callee] of all) {
+        if (callee.trustDomain !== 't.local') continue;
+        const concrete = { ...attempt, caller, callee, atMs: 100 };
+        const [was, is] = [before, after].map((policy) => evaluate(policy, concrete).verdict === 'allowed');
+        const from = classOf(classes, caller);
+        const to = classOf(classes, callee);
+        const shows = (was ? narrowed : widened).some((change) => change.from === from && change.to === to);
+        if (was !== is) assert.ok(shows, `${from.label} -> ${to.label} ${JSON.stringify(concrete.http)}`);
+      }
+    }),
+    { numRuns: 300 },
   );
 });
 

@@ -38,6 +38,20 @@ export async function loadSubject(context: Context, input: Input, paths: readonl
   return (await running(context, input)) ?? fromMeshFile(context, input);
 }
 
+/** One side of a comparison: a file or directory, or `policy/7`, a revision of the running mesh. */
+export async function loadSide(context: Context, input: Input, named: string): Promise<Subject> {
+  const revision = /^policy\/([1-9][0-9]{0,8})$/.exec(named)?.[1];
+  if (revision === undefined) return loadSubject(context, input, [named]);
+  const mesh = await context.connect(stateOption(input));
+  try {
+    const { spec } = await mesh.request('mesh.spec', null);
+    const { files } = await mesh.request('policy.show', { revision: Number(revision) });
+    return subjectOf(context, files, spec, named, Number(revision));
+  } finally {
+    mesh.close();
+  }
+}
+
 /** An option that may be given more than once. */
 export function listOption(input: Input, name: string): readonly string[] {
   const value = input.options[name];
