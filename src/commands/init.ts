@@ -90,6 +90,15 @@ allow:
   - ingress -> web: any
   # - web -> orders: [GET /orders/*, POST /orders]
   # - orders -> ledger: tcp
+
+# What must hold whatever the rules say: \`meshctl policy verify\` proves it, \`policy apply\` refuses a policy that breaks it.
+# invariants:
+#   - never: tier<high => payments
+# tests:                                       # \`meshctl policy test\`
+#   - name: only orders reaches payments
+#     request: {to: payments, method: POST, path: /charge}
+#     allow: [orders]
+#     deny: [any]
 `;
 
 const PAGE = `<!doctype html>

@@ -64,4 +64,13 @@ allow:
   - orders -> inventory: [GET /stock/*, POST /reserve]
   - orders -> payments: POST /charge
   - payments -> ledger: tcp
+invariants:
+  - never: tier<high => tier:high             # over any number of calls; \`orders\` is the bridge
+    why: card data stays among highly trusted services
+  - only: {callers: [orders], of: payments}
+tests:
+  - name: only orders charges
+    request: {to: payments, method: POST, path: /charge}
+    allow: [orders]
+    deny: [any]                               # everybody else
 `;

@@ -9,7 +9,7 @@ import { matchPath } from './path.ts';
 type Http = Extract<Operation, { kind: 'http' }>;
 
 /** One of these occurs in no pattern, unless somebody tries. */
-const RARE = ['~', '!', '$', ';', '=', '@', '+', '_', ...'zqxjkvwy0123456789'];
+const RARE = [...'xzqjkvwy0123456789~!$;=@+_'];
 /** More different paths than this are not gone through. */
 const MAX_PATHS = 50_000;
 
@@ -19,9 +19,8 @@ export function pathsOf(pattern: string, isPrefix: boolean, others: readonly Htt
   const own = pattern.slice(1).split('/');
   // A segment that no pattern writes out, and that begins as none does.
   const texts = [pattern, ...others.map(({ path }) => path)].join('');
-  const rare = RARE.find((each) => !texts.includes(each));
-  if (rare === undefined) return undefined;
-  const other = `${rare}other`;
+  const other = RARE.find((each) => !texts.includes(each));
+  if (other === undefined) return undefined;
   const open = isPrefix || own.at(-1) === '**';
   const deepest = Math.max(own.length, ...relevant.map(({ segments }) => segments.length)) + 1;
   let found: string[][] = [[]];

@@ -3,6 +3,9 @@ import type { Operation } from '../mesh/authorization.ts';
 import { pathsOf } from './atoms.ts';
 import type { Port, Request } from './reachability.ts';
 
+/** One that no rule names stands for all others. */
+const METHODS = ['GET', 'POST', 'PUT', 'DELETE', 'PATCH', 'HEAD', 'OPTIONS'];
+
 /** `others`: every operation that may judge such a request. Undefined when there are too many different paths. */
 export function requestsOf(operation: Operation, ports: readonly Port[], others: readonly Operation[]): Request[] | undefined {
   const open = ports.filter(({ name, number }) => [undefined, name, String(number)].includes(operation.port));
@@ -12,7 +15,8 @@ export function requestsOf(operation: Operation, ports: readonly Port[], others:
   const http: Extract<Operation, { kind: 'http' }> = operation.kind === 'http' ? operation : { kind: 'http', path: '/**' };
   const paths = pathsOf(http.path, http.isPrefix === true, known);
   if (paths === undefined) return undefined;
-  const methods = http.methods ?? [...new Set([...known.flatMap((each) => each.methods ?? []), 'ANY-OTHER'])];
+  const named = known.flatMap((each) => each.methods ?? []);
+  const methods = http.methods ?? [...new Set([...named, METHODS.find((each) => !named.includes(each)) ?? 'ANY-OTHER'])];
   const headers = Object.fromEntries((http.headers ?? []).map(({ name, value }) => [name, value]));
   const requests = open.flatMap((port) =>
     methods.flatMap((method) => paths.map((path): Request => ({ port, http: { method, path, grpc: http.grpc === true, headers } }))),

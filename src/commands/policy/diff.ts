@@ -6,7 +6,7 @@ import { paint } from '../../views/theme.ts';
 import type { Run } from '../context.ts';
 import { document } from '../document.ts';
 import { outputOption, textArgument, textOption } from '../input.ts';
-import { loadSide, portsOf } from './subject.ts';
+import { loadSides, portsOf } from './subject.ts';
 
 const THRESHOLDS = ['widened', 'narrowed', 'changed'] as const;
 
@@ -15,8 +15,7 @@ export const run: Run = async (context, input) => {
   const failIf = textOption(input, 'failIf');
   if (failIf !== undefined && !THRESHOLDS.some((each) => each === failIf))
     throw new Fault('USAGE', 'usage', `\`--fail-if ${failIf}\`: ${THRESHOLDS.join(', ')} is wanted`);
-  const before = await loadSide(context, input, textArgument(input, 0) ?? '');
-  const after = await loadSide(context, input, textArgument(input, 1) ?? '');
+  const [before, after] = await loadSides(context, input, [textArgument(input, 0) ?? '', textArgument(input, 1) ?? '']);
   if (before.policy.trustDomain !== after.policy.trustDomain)
     throw new Fault(
       'USAGE',

@@ -38,10 +38,24 @@ export async function loadSubject(context: Context, input: Input, paths: readonl
   return (await running(context, input)) ?? fromMeshFile(context, input);
 }
 
-/** One side of a comparison: a file or directory, or `policy/7`, a revision of the running mesh. */
-export async function loadSide(context: Context, input: Input, named: string): Promise<Subject> {
+/**
+ * The two sides of a comparison: each a file or directory, or `policy/7`, a revision of the running mesh. Beside a revision, files are judged
+ * with the services of that mesh, unless `--mesh` names others.
+ */
+export async function loadSides(context: Context, input: Input, named: readonly [string, string]): Promise<[Subject, Subject]> {
+  const running = await Promise.all(named.map((each) => loadRevision(context, input, each)));
+  const mesh = textOption(input, 'mesh') === undefined ? running.find((each) => each !== undefined)?.mesh : undefined;
+  const sides = named.map((each, i) => {
+    const found = running[i];
+    if (found !== undefined) return found;
+    return mesh === undefined ? loadSubject(context, input, [each]) : subjectOf(context, readPolicyTexts(context, [each]), mesh, each);
+  });
+  return (await Promise.all(sides)) as [Subject, Subject];
+}
+
+async function loadRevision(context: Context, input: Input, named: string): Promise<Subject | undefined> {
   const revision = /^policy\/([1-9][0-9]{0,8})$/.exec(named)?.[1];
-  if (revision === undefined) return loadSubject(context, input, [named]);
+  if (revision === undefined) return undefined;
   const mesh = await context.connect(stateOption(input));
   try {
     const { spec } = await mesh.request('mesh.spec', null);
