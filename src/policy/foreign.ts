@@ -2,6 +2,7 @@
 import type { Finding } from '../base/finding.ts';
 import { API_VERSION } from '../mesh/version.ts';
 import type { PolicyText } from './document.ts';
+import { analyzeIstio } from './foreign/istio/analyze.ts';
 import { validateIstio } from './foreign/istio/validate.ts';
 import { validateLinkerd } from './foreign/linkerd/validate.ts';
 import { readResources } from './foreign/resources.ts';
@@ -14,13 +15,17 @@ export interface ForeignLint {
   readonly skipped: Readonly<Record<string, number>>;
 }
 
+/** Istio's, unless its installation says otherwise. */
+const ROOT_NAMESPACE = 'istio-system';
+
 export function lintForeign(files: readonly PolicyText[]): ForeignLint {
   const findings: Finding[] = [];
   const skipped: Record<string, number> = {};
   let judged = 0;
   // What is no resource at all is said by the native reader.
   const own = API_VERSION.split('/')[0];
-  for (const resource of readResources(files).resources) {
+  const { resources } = readResources(files);
+  for (const resource of resources) {
     if (resource.apiVersion === '' || resource.apiVersion.startsWith(`${own}/`)) continue;
     const found = validateIstio(resource) ?? validateLinkerd(resource);
     if (found === undefined) skipped[resource.kind] = (skipped[resource.kind] ?? 0) + 1;
@@ -29,5 +34,6 @@ export function lintForeign(files: readonly PolicyText[]): ForeignLint {
       findings.push(...found);
     }
   }
-  return { findings, judged, skipped };
+  const between = analyzeIstio(resources, ROOT_NAMESPACE).map(({ code: _code, resource: _resource, ...finding }) => finding);
+  return { findings: [...findings, ...between], judged, skipped };
 }

@@ -52,10 +52,18 @@ export const FORM_RULES: readonly { readonly id: string; readonly summary: strin
     summary:
       'A policy of another mesh, or another resource of Kubernetes, is given where rules are enforced. `policy lint` judges such files by their own schema; `policy apply` refuses them.',
   },
+  {
+    id: 'ineffective-selector',
+    summary: 'An Istio policy selects the pods of a Kubernetes Gateway: it does nothing there (IST0166). `targetRefs` does.',
+  },
   { id: 'invalid-value', summary: 'A key holds a value of the wrong type or outside its range.' },
   {
     id: 'istio-schema',
     summary: 'Istio refuses the resource at admission: its schema or its webhook says so. It would protect nothing.',
+  },
+  {
+    id: 'jwt-claim-without-authentication',
+    summary: 'A VirtualService routes by a claim of a token that no RequestAuthentication verifies: anybody can claim it (IST0149).',
   },
   {
     id: 'l7-deny-no-port',
@@ -73,6 +81,10 @@ export const FORM_RULES: readonly { readonly id: string; readonly summary: strin
   },
   { id: 'method-without-path', summary: 'An HTTP method without a path. In `[GET, POST /x]` YAML would silently make two rules of it.' },
   {
+    id: 'no-workload',
+    summary: 'No pod of the files has the labels that an Istio policy selects, or its namespace has none: it protects nothing (IST0127).',
+  },
+  {
     id: 'not-a-resource',
     summary: 'A document of a Kubernetes file has no `kind`, so nobody knows what it is.',
   },
@@ -86,7 +98,15 @@ export const FORM_RULES: readonly { readonly id: string; readonly summary: strin
     id: 'selector-empty',
     summary: 'An Istio selector without labels: it selects every workload of the namespace, which is seldom what was meant.',
   },
+  {
+    id: 'server-not-verified',
+    summary: 'An Istio DestinationRule asks for TLS and names no authority: whoever answers is believed (IST0128, IST0129).',
+  },
   { id: 'syntax-error', summary: 'The text is not YAML, or a rule is not `caller -> callee: operations`.' },
+  {
+    id: 'unknown-namespace',
+    summary: 'An Istio policy names a namespace that none of the files has: the rule matches nobody, or everybody (IST0101).',
+  },
   {
     id: 'unknown-key',
     summary: 'A key that the format does not have: most often a slip of the keyboard that would leave a default in force.',

@@ -5,6 +5,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { analyzeIstio } from '../../src/policy/foreign/istio/analyze.ts';
 import { decideIstio, type IstioContext } from '../../src/policy/foreign/istio/decide.ts';
 import { type Normalization, normalizeIstioPath } from '../../src/policy/foreign/istio/path.ts';
 import { validateIstio } from '../../src/policy/foreign/istio/validate.ts';
@@ -21,12 +22,22 @@ interface Case {
   readonly request: any;
   // biome-ignore lint/suspicious/noExplicitAny: cases are JSON of many shapes
   readonly context: any;
+  /** Which part of another linter is asked. */
+  readonly analyzer?: string;
   readonly expect: Readonly<Record<string, unknown>>;
 }
 
 type Texts = readonly { readonly file: string; readonly text: string }[];
 /** What the code says of a case; undefined where it has no answer of that kind. */
 type Answer = Readonly<Record<string, unknown>> | undefined;
+
+/** What each of istioctl's analyzers speaks of. */
+const ANALYZERS: Readonly<Record<string, readonly string[]>> = {
+  'authz.AuthorizationPoliciesAnalyzer': ['IST0101', 'IST0127'],
+  'destinationrule.CaCertificateAnalyzer': ['IST0128', 'IST0129'],
+  'k8sgateway.SelectorAnalyzer': ['IST0166'],
+  'virtualservice.JWTClaimRouteAnalyzer': ['IST0149'],
+};
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -53,7 +64,7 @@ for (const source of readdirSync(directory).sort()) {
     kinds[one.kind] ??= { pass: 0, fail: 0, unsupported: 0, failures: [] };
     const tally = kinds[one.kind] as (typeof kinds)[string];
     const files = one.files.map((file) => ({ file, text: readFileSync(join(directory, source, file), 'utf8') }));
-    const answer = answerFor(one.kind, files, one.request, one.context ?? {});
+    const answer = one.kind === 'analyze' ? analyze(one, files) : answerFor(one.kind, files, one.request, one.context ?? {});
     const why = answer === undefined ? undefined : difference(one.expect, answer);
     if (answer === undefined) tally.unsupported++;
     else if (why === undefined) tally.pass++;
@@ -73,10 +84,33 @@ else
     }
 
 function difference(expect: Readonly<Record<string, unknown>>, answer: Readonly<Record<string, unknown>>): string | undefined {
+  if ('messages' in expect) return differenceOfMessages(expect, answer['messages'] as readonly Readonly<Record<string, unknown>>[]);
   const wrong = Object.entries(expect).find(([key, value]) =>
     key === 'message_contains' ? !String(answer[key]).includes(String(value)) : canonical(answer[key]) !== canonical(value),
   );
   return wrong === undefined ? undefined : `${wrong[0]}: expected ${canonical(wrong[1])}, is ${canonical(answer[wrong[0]])}`;
+}
+
+/** Every message that is expected, each once, and nothing else of the codes that are within the scope. */
+function differenceOfMessages(
+  { messages, scope }: Readonly<Record<string, unknown>>,
+  found: readonly Readonly<Record<string, unknown>>[],
+): string | undefined {
+  const named = String(scope).match(/[A-Z]{3}\d{4}/g);
+  const rest = found.filter(({ code }) => named === null || named.includes(String(code)));
+  for (const message of messages as readonly { code: string; severity?: string; resource?: Readonly<Record<string, unknown>> }[]) {
+    const at = rest.findIndex(
+      (each) =>
+        each['code'] === message.code &&
+        Object.entries(message.resource ?? {}).every(([key, value]) => each[key] === value) &&
+        (message.severity === undefined || each['severity'] === message.severity),
+    );
+    if (at < 0) return `expected ${message.code} about ${JSON.stringify(message.resource)}`;
+    rest.splice(at, 1);
+  }
+  return rest.length === 0
+    ? undefined
+    : `found ${rest.map((each) => `${each['code']} about ${each['kind']} ${each['name']}`).join(', ')} too`;
 }
 
 function canonical(value: unknown): string {
@@ -112,6 +146,27 @@ function answerFor(kind: string, files: Texts, request: Case['request'], context
     };
   }
   return undefined;
+}
+
+/** Messages of one analyzer, about one resource when the request has a focus. Undefined for analyzers that are not there. */
+function analyze({ analyzer, request, context }: Case, files: Texts): Answer {
+  const codes = ANALYZERS[analyzer ?? ''];
+  if (codes === undefined) return undefined;
+  const focus = request?.focus;
+  const found = analyzeIstio(readResources(files).resources, context?.root_namespace ?? 'istio-system').filter(
+    ({ code, resource }) =>
+      codes.includes(code) &&
+      (focus === undefined || (resource.kind === focus.kind && resource.name === focus.name && resource.namespace === focus.namespace)),
+  );
+  return {
+    messages: found.map(({ code, severity, resource }) => ({
+      code,
+      severity,
+      kind: resource.kind,
+      name: resource.name,
+      namespace: resource.namespace,
+    })),
+  };
 }
 
 function istioContext(context: Case['context']): IstioContext {

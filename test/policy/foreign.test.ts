@@ -386,6 +386,68 @@ for (const [title, text, rule, line] of [
   });
 }
 
+const NAMESPACE = 'apiVersion: v1\nkind: Namespace\nmetadata: {name: pay}\n';
+const POD = 'apiVersion: v1\nkind: Pod\nmetadata: {name: pay-1, namespace: pay, labels: {app: pay}}\n';
+const GATEWAY_POD =
+  'apiVersion: v1\nkind: Pod\nmetadata: {name: gw-1, namespace: pay, labels: {gateway.networking.k8s.io/gateway-name: gw}}\n';
+const destination = (tls: string): string =>
+  `apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: d, namespace: pay}\nspec: {host: x, trafficPolicy: ${tls}}\n`;
+const claims =
+  'apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: v, namespace: pay}\nspec: {hosts: [x], gateways: [g], http: [{match: [{headers: {"@request.auth.claims.group": {exact: a}}}]}]}\n---\napiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata: {name: g, namespace: pay}\nspec: {selector: {istio: gateway}}\n';
+const authenticated =
+  'apiVersion: security.istio.io/v1\nkind: RequestAuthentication\nmetadata: {name: r, namespace: istio-system}\nspec: {jwtRules: [{issuer: a}]}\n';
+const from = (namespace: string): string => policy(`{rules: [{from: [{source: {namespaces: ["${namespace}"]}}]}]}`);
+
+for (const [title, texts, rules] of [
+  ['a namespace that is not there', [NAMESPACE, from('dev')], ['unknown-namespace']],
+  ['a namespace that a prefix fits', [NAMESPACE, from('p*')], []],
+  ['a namespace, and none is among the files', [from('dev')], []],
+  ['labels that no pod has', [POD, policy('{selector: {matchLabels: {app: other}}}')], ['no-workload']],
+  ['labels that a pod has', [POD, policy('{selector: {matchLabels: {app: pay}}}')], []],
+  [
+    'labels that the template of a workload has',
+    [
+      'apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: pay, namespace: pay}\nspec: {template: {metadata: {labels: {app: pay}}}}\n',
+      policy('{selector: {matchLabels: {app: pay}}}'),
+    ],
+    [],
+  ],
+  [
+    'labels that a pod of another namespace has',
+    [POD.replace('namespace: pay', 'namespace: x'), policy('{selector: {matchLabels: {app: pay}}}')],
+    ['no-workload'],
+  ],
+  ['labels, and no pod is among the files', [policy('{selector: {matchLabels: {app: other}}}')], []],
+  ['TLS without authority', [destination('{tls: {mode: SIMPLE}}')], ['server-not-verified']],
+  [
+    'TLS without authority on a port',
+    [destination('{portLevelSettings: [{port: {number: 443}, tls: {mode: MUTUAL}}]}')],
+    ['server-not-verified'],
+  ],
+  ['TLS with its authority', [destination('{tls: {mode: SIMPLE, caCertificates: /ca.pem}}')], []],
+  ['mTLS of the mesh', [destination('{tls: {mode: ISTIO_MUTUAL}}')], []],
+  [
+    'a selector for a Gateway of Kubernetes',
+    [GATEWAY_POD, policy('{selector: {matchLabels: {gateway.networking.k8s.io/gateway-name: gw}}}')],
+    ['ineffective-selector'],
+  ],
+  [
+    'a target for a Gateway of Kubernetes',
+    [GATEWAY_POD, policy('{targetRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: gw}]}')],
+    [],
+  ],
+  ['a claim that nothing verifies', [claims], ['jwt-claim-without-authentication']],
+  ['a claim that the mesh verifies', [claims, authenticated], []],
+] as const) {
+  test(`between resources: ${title}: ${rules.length === 0 ? 'silent' : rules.join(', ')}`, () => {
+    const { findings } = lintForeign([{ file: 'f.yaml', text: texts.join('---\n') }]);
+    assert.deepEqual(
+      findings.map(({ rule }) => rule),
+      [...rules],
+    );
+  });
+}
+
 test('other resources are counted, `List` kinds unfolded, and native documents left to their own reader', () => {
   const text = `apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: Service, metadata: {name: a}}\n- {apiVersion: security.istio.io/v1, kind: PeerAuthentication, metadata: {name: b}, spec: {mtls: {mode: LOOSE}}}\n---\napiVersion: meshctl.dev/v1\nkind: Policy\nallow: []\n`;
   const { findings, judged, skipped } = lintForeign([{ file: 'f.yaml', text }]);
