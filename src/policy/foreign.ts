@@ -5,7 +5,7 @@ import type { PolicyText } from './document.ts';
 import { analyzeIstio } from './foreign/istio/analyze.ts';
 import { validateIstio } from './foreign/istio/validate.ts';
 import { validateLinkerd } from './foreign/linkerd/validate.ts';
-import { readResources } from './foreign/resources.ts';
+import { isMap, type Resource, readResources } from './foreign/resources.ts';
 
 export interface ForeignLint {
   readonly findings: readonly Finding[];
@@ -18,6 +18,13 @@ export interface ForeignLint {
 /** Istio's, unless its installation says otherwise. */
 const ROOT_NAMESPACE = 'istio-system';
 
+/** What every resource must be, whatever its kind; undefined when it is. */
+function shapeOf({ data, place }: Resource): Finding[] | undefined {
+  const wrong = ['metadata', 'spec'].filter((key) => data[key] !== undefined && data[key] !== null && !isMap(data[key]));
+  if (wrong.length === 0) return undefined;
+  return wrong.map((key) => ({ rule: 'not-a-resource', severity: 'error', what: `\`${key}\` is no map`, place: place([key]) }));
+}
+
 export function lintForeign(files: readonly PolicyText[]): ForeignLint {
   const findings: Finding[] = [];
   const skipped: Record<string, number> = {};
@@ -27,7 +34,7 @@ export function lintForeign(files: readonly PolicyText[]): ForeignLint {
   const { resources } = readResources(files);
   for (const resource of resources) {
     if (resource.apiVersion === '' || resource.apiVersion.startsWith(`${own}/`)) continue;
-    const found = validateIstio(resource) ?? validateLinkerd(resource);
+    const found = shapeOf(resource) ?? validateIstio(resource) ?? validateLinkerd(resource);
     if (found === undefined) skipped[resource.kind] = (skipped[resource.kind] ?? 0) + 1;
     else {
       judged++;

@@ -86,7 +86,7 @@ export const FORM_RULES: readonly { readonly id: string; readonly summary: strin
   },
   {
     id: 'not-a-resource',
-    summary: 'A document of a Kubernetes file has no `kind`, so nobody knows what it is.',
+    summary: 'A document of a Kubernetes file has no `kind`, or its `metadata` or `spec` is no map: nobody takes it.',
   },
   {
     id: 'not-a-policy',

@@ -376,6 +376,7 @@ for (const [title, text, rule, line] of [
   ['a DENY with only HTTP fields', policy('{action: DENY, rules: [{to: [{operation: {methods: [GET]}}]}]}'), 'l7-deny-no-port', 4],
   ['a selector without labels', policy('{selector: {}, rules: [{}]}'), 'selector-empty', 4],
   ['a port of a PeerAuthentication without selector', peer('{portLevelMtls: {8080: {mode: STRICT}}}'), 'istio-schema', 4],
+  ['a spec that is a list', policy('[1]'), 'not-a-resource', 4],
   ['an authorization for another namespace', authorized('[]', '{kind: Namespace, name: other}'), 'linkerd-schema', 4],
   ['an identity that is none', mtls('{identities: ["spiffe://a:1/b"]}'), 'linkerd-schema', 4],
   ['a network that its exception covers', network('[{cidr: 10.0.0.0/24, except: [10.0.0.0/8]}]'), 'linkerd-schema', 4],
