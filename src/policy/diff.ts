@@ -32,16 +32,13 @@ export function diffPolicies(before: CompiledPolicy, after: CompiledPolicy, port
   const now = new Reachability(after, atMs, whosOf(before), [...ports, ...portsOf(before)]);
   const classes = unite(old.classes, now.classes);
   const state = { isExact: true };
-  const widened = allowedOnlyBy(now, old, classes, state).map((change) => ({ ...change, before: change.other, after: change.own }));
-  const narrowed = allowedOnlyBy(old, now, classes, state).map((change) => ({ ...change, before: change.own, after: change.other }));
-  const plain = ({ from, to, request, before: was, after: is }: (typeof widened)[number]): Change => ({
-    from,
-    to,
-    request,
-    before: was,
-    after: is,
-  });
-  return { widened: widened.map(plain), narrowed: narrowed.map(plain), isExact: state.isExact, classes };
+  const widened = allowedOnlyBy(now, old, classes, state).map(
+    ({ own, other, ...rest }): Change => ({ ...rest, before: other, after: own }),
+  );
+  const narrowed = allowedOnlyBy(old, now, classes, state).map(
+    ({ own, other, ...rest }): Change => ({ ...rest, before: own, after: other }),
+  );
+  return { widened, narrowed, isExact: state.isExact, classes };
 }
 
 function whosOf({ allow, deny, services }: CompiledPolicy): Who[] {
@@ -77,16 +74,18 @@ interface Found {
 /** Requests that one policy allows and the other does not: at most one for each rule and pair. */
 function allowedOnlyBy(own: Reachability, other: Reachability, classes: readonly IdentityClass[], state: { isExact: boolean }): Found[] {
   const shared = new Set(other.policy.allow.map(meaning));
+  const unshared = new Set(own.policy.allow.filter((rule) => !shared.has(meaning(rule))));
   const sameDenies = list(own.policy.deny) === list(other.policy.deny);
   const sameDefault = own.policy.default === other.policy.default;
   const found: Found[] = [];
   for (const to of classes) {
-    if (!own.isCallee(to) || to.id === undefined) continue;
+    const { id } = to;
+    if (!own.isCallee(to) || id === undefined) continue;
     for (const from of classes) {
       if (own.floor(from, to) !== undefined) continue;
       const sameGround = sameDenies && sameDefault && own.floor(from, to) === other.floor(from, to);
       const rules = own.rulesBetween(from, to);
-      const suspects = sameGround ? rules.filter((rule) => !shared.has(meaning(rule))) : rules;
+      const suspects = sameGround ? rules.filter((rule) => unshared.has(rule)) : rules;
       const operations: Operation[] = suspects.flatMap((rule) => rule.operations);
       // What needs no rule: an ingress that is open, and a policy that only audits.
       if ((!sameGround && own.policy.default === 'audit') || from.id === undefined) operations.push({ kind: 'any' });
@@ -97,13 +96,11 @@ function allowedOnlyBy(own: Reachability, other: Reachability, classes: readonly
         const requests = requestsOf(operation, own.ports, known);
         if (requests === undefined) state.isExact = false;
         const witness = (requests ?? requestsOf(operation, own.ports, []) ?? []).find(
-          (request) =>
-            own.judge(from, to.id as NonNullable<IdentityClass['id']>, request).verdict === 'allowed' &&
-            other.judge(from, to.id as NonNullable<IdentityClass['id']>, request).verdict !== 'allowed',
+          (request) => own.judge(from, id, request).verdict === 'allowed' && other.judge(from, id, request).verdict !== 'allowed',
         );
         if (witness === undefined || seen.has(JSON.stringify(witness))) continue;
         seen.add(JSON.stringify(witness));
-        found.push({ from, to, request: witness, own: own.judge(from, to.id, witness), other: other.judge(from, to.id, witness) });
+        found.push({ from, to, request: witness, own: own.judge(from, id, witness), other: other.judge(from, id, witness) });
       }
     }
   }

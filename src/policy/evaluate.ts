@@ -144,7 +144,7 @@ export function mismatch(operation: Operation, { port, http }: Attempt, pathFits
   let open: Mismatch;
   if (operation.port !== undefined) {
     if (port === undefined) open = '?port';
-    else if (operation.port !== port.name && operation.port !== String(port.number)) return 'port';
+    else if (!isPort(operation.port, port)) return 'port';
   }
   if (operation.kind === 'any') return open;
   if (operation.kind === 'tcp') return http === undefined ? open : 'protocol';
@@ -168,6 +168,11 @@ export function mismatch(operation: Operation, { port, http }: Attempt, pathFits
     else if (values.length !== 1 || values[0] !== value) return 'header';
   }
   return open;
+}
+
+/** Whether a rule's `port`, a name or a number, is this port. */
+export function isPort(wanted: string, { name, number }: NonNullable<Attempt['port']>): boolean {
+  return wanted === name || wanted === String(number);
 }
 
 /** What an operation asks for and nobody said. */

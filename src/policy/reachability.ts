@@ -2,7 +2,7 @@
 // and that request as its witness. Judged by the evaluator; nothing here decides anything itself.
 import type { CompiledPolicy, Operation, Rule, Who } from '../mesh/authorization.ts';
 import type { SpiffeId } from '../mesh/identity.ts';
-import { type Attempt, type Decision, evaluate, isInForce } from './evaluate.ts';
+import { type Attempt, type Decision, evaluate, isInForce, isPort } from './evaluate.ts';
 import { type IdentityClass, identityClasses } from './identities.ts';
 import { indexOf, matchesWho, type PolicyIndex } from './rule-index.ts';
 
@@ -160,7 +160,7 @@ export class Reachability {
     if (!isInForce(rule, this.#atMs) || !rule.from.some((who) => matchesWho(this.#index, who, from.id))) return undefined;
     for (const operation of rule.operations) {
       for (const port of this.#ports) {
-        if (operation.port !== undefined && operation.port !== port.name && operation.port !== String(port.number)) continue;
+        if (operation.port !== undefined && !isPort(operation.port, port)) continue;
         for (const request of witnesses(operation, port)) {
           const hop = this.#tried(from, to, request);
           if (hop !== undefined) return hop;
@@ -208,7 +208,7 @@ function witnesses(operation: Operation, port: Port): Request[] {
 }
 
 /** A path that fits a pattern. */
-export function examplePath(pattern: string): string {
+function examplePath(pattern: string): string {
   if (pattern === '/**') return '/';
   return pattern
     .split('/')
@@ -216,13 +216,7 @@ export function examplePath(pattern: string): string {
     .join('/');
 }
 
-export function toAttempt(
-  caller: SpiffeId | undefined,
-  callee: SpiffeId,
-  port: Port | undefined,
-  http: Request['http'],
-  atMs: number,
-): Attempt {
+function toAttempt(caller: SpiffeId | undefined, callee: SpiffeId, port: Port | undefined, http: Request['http'], atMs: number): Attempt {
   return {
     caller,
     callee,

@@ -1,6 +1,7 @@
 // Requests that stand for all that an operation covers: what no rule between two identities tells apart is there once.
 import type { Operation } from '../mesh/authorization.ts';
 import { pathsOf } from './atoms.ts';
+import { isPort } from './evaluate.ts';
 import type { Port, Request } from './reachability.ts';
 
 /** One that no rule names stands for all others. */
@@ -8,7 +9,7 @@ const METHODS = ['GET', 'POST', 'PUT', 'DELETE', 'PATCH', 'HEAD', 'OPTIONS'];
 
 /** `others`: every operation that may judge such a request. Undefined when there are too many different paths. */
 export function requestsOf(operation: Operation, ports: readonly Port[], others: readonly Operation[]): Request[] | undefined {
-  const open = ports.filter(({ name, number }) => [undefined, name, String(number)].includes(operation.port));
+  const open = ports.filter((port) => operation.port === undefined || isPort(operation.port, port));
   const tcp = open.map((port): Request => ({ port, http: undefined }));
   if (operation.kind === 'tcp') return tcp;
   const known = others.flatMap((each) => (each.kind === 'http' ? [each] : []));

@@ -1,2 +1,2 @@
 // The words of the grammar, for other rooms: how people name callers and operations.
-export { isTextError, parseGrpcName, parseWho, printOperation } from './reader/rule-text.ts';
+export { isTextError, METHOD, parseGrpcName, parseWho, printOperation } from './reader/rule-text.ts';

@@ -3,7 +3,7 @@ import { Fault } from '../../base/fault.ts';
 import { printSpiffeId } from '../../mesh/identity.ts';
 import { type Attempt, type Decision, evaluate, printCaller } from '../../policy/evaluate.ts';
 import { normalizePath } from '../../policy/path.ts';
-import { parseGrpcName } from '../../policy/text.ts';
+import { METHOD, parseGrpcName } from '../../policy/text.ts';
 import { paint, SYMBOL } from '../../views/theme.ts';
 import type { Context, Input, Run } from '../context.ts';
 import { document } from '../document.ts';
@@ -76,7 +76,7 @@ export function readAttempt(context: Context, input: Input, subject: Subject): A
       throw new Fault('USAGE', 'usage', 'a TCP connection has neither method nor path');
     return { caller, callee: named.id, port, http: undefined, atMs };
   }
-  if (method !== undefined && !/^[A-Z][A-Z0-9-]*$/.test(method))
+  if (method !== undefined && !METHOD.test(method))
     throw new Fault('USAGE', 'usage', `\`--method ${method}\`: a method in upper case is wanted`);
   if (grpc !== undefined && (parseGrpcName(grpc)?.method === undefined || method !== undefined || target !== undefined))
     throw new Fault('USAGE', 'usage', '`--grpc pkg.Service/Method` stands alone: it says method and path', {

@@ -33,7 +33,7 @@ function body({ invariant, verdict, what, hops, cut }: Verification): object {
   return { id: invariant.id, place: printPlace(invariant.place), why: invariant.why ?? null, verdict, what, hops: hops.map(hopBody), cut };
 }
 
-export function hopBody({ from, to, request, decision }: Hop): object {
+function hopBody({ from, to, request, decision }: Hop): object {
   return { from: from.label, to: to.label, request: printRequest(request), rule: decision.rule, place: decision.place ?? null };
 }
 

@@ -43,6 +43,10 @@ export interface ForeignDecision {
   readonly dryRun: { readonly allow?: 'allow' | 'deny'; readonly deny?: 'allow' | 'deny' };
 }
 
+export function toMatch(matches: boolean): Match {
+  return matches ? 'yes' : 'no';
+}
+
 export function any(matches: readonly Match[]): Match {
   return matches.includes('yes') ? 'yes' : matches.includes('maybe') ? 'maybe' : 'no';
 }

@@ -77,3 +77,18 @@ export function textList(value: unknown): string[] | undefined {
 export function mapList(value: unknown): Readonly<Record<string, unknown>>[] | undefined {
   return Array.isArray(value) ? value.map((each) => (isMap(each) ? each : {})) : undefined;
 }
+
+/** What a resource asks for; empty where it is no map. */
+export function specOf({ data }: Resource): Readonly<Record<string, unknown>> {
+  return isMap(data['spec']) ? data['spec'] : {};
+}
+
+/** `matchLabels` of a selector; empty where there is none. */
+export function matchLabelsOf(selector: unknown): Record<string, string> {
+  return isMap(selector) ? texts(selector['matchLabels']) : {};
+}
+
+/** Whether labels hold every one that is wanted. */
+export function hasLabels(labels: Readonly<Record<string, string>>, wanted: Readonly<Record<string, string>>): boolean {
+  return Object.entries(wanted).every(([key, value]) => labels[key] === value);
+}

@@ -12,7 +12,7 @@ import { decode, type Located, type Path, z } from '../../base/decode.ts';
 import type { Finding } from '../../base/finding.ts';
 import type { Place } from '../../base/place.ts';
 import { readWho } from './rule-node.ts';
-import type { WhoText } from './rule-text.ts';
+import { METHOD, type WhoText } from './rule-text.ts';
 
 export interface CaseNode {
   readonly name: string;
@@ -42,10 +42,7 @@ const caseSchema = z.strictObject({
   request: z.strictObject({
     from: z.string().optional(),
     to: z.string(),
-    method: z
-      .string()
-      .regex(/^[A-Z][A-Z0-9-]*$/, 'a method in upper case is wanted')
-      .optional(),
+    method: z.string().regex(METHOD, 'a method in upper case is wanted').optional(),
     path: z.string().regex(/^\//, 'a path starts with `/`').optional(),
     grpc: z.string().optional(),
     tcp: z.literal(true).optional(),

@@ -5,6 +5,7 @@ import type { Finding } from '../../base/finding.ts';
 import type { Place } from '../../base/place.ts';
 import {
   isTextError,
+  METHOD,
   type OpText,
   parseEdge,
   parseGrpcName,
@@ -134,7 +135,6 @@ export function readWho(document: Located, path: Path, text: string, findings: F
   return undefined;
 }
 
-const METHOD = /^[A-Z][A-Z0-9-]*$/;
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 
 const longRule = z.strictObject({

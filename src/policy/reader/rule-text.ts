@@ -51,8 +51,8 @@ export function isTextError(value: object): value is TextError {
   return 'offset' in value;
 }
 
-// RFC 9110 section 9.1: a method is a token; policies write it in upper case.
-const METHOD = /^[A-Z][A-Z0-9-]*$/;
+/** RFC 9110 section 9.1: a method is a token; policies write it in upper case. */
+export const METHOD = /^[A-Z][A-Z0-9-]*$/;
 const PORT = /^:(?:[0-9]{1,5}|[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)$/;
 
 /** `who -> whom`, the key of a rule. */

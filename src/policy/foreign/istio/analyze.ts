@@ -2,7 +2,7 @@
 // that nobody verifies. Judged as far as the files go: where no namespace, or no workload, is among them, nothing is said of those.
 // Source: `istioctl analyze`; the code that it prints stands beside each rule.
 import type { Finding, Severity } from '../../../base/finding.ts';
-import { isMap, mapList, type Resource, textList, texts } from '../resources.ts';
+import { hasLabels, isMap, mapList, matchLabelsOf, type Resource, specOf, textList, texts } from '../resources.ts';
 import { matchString } from './path.ts';
 
 type Path = readonly (string | number)[];
@@ -32,13 +32,7 @@ interface Rule {
 }
 
 const isIstio = (resource: Resource, kind: string): boolean => resource.kind === kind && /^[a-z.]*istio\.io\//.test(resource.apiVersion);
-const specOf = (resource: Resource): Readonly<Record<string, unknown>> => (isMap(resource.data['spec']) ? resource.data['spec'] : {});
-const selectorOf = (resource: Resource): Record<string, string> => {
-  const { selector } = specOf(resource) as { selector?: unknown };
-  return isMap(selector) ? texts(selector['matchLabels']) : {};
-};
-const fits = (wanted: Readonly<Record<string, string>>, labels: Readonly<Record<string, string>>): boolean =>
-  Object.entries(wanted).every(([key, value]) => labels[key] === value);
+const selectorOf = (resource: Resource): Record<string, string> => matchLabelsOf(specOf(resource)['selector']);
 
 const WORKLOADS = ['Deployment', 'StatefulSet', 'DaemonSet', 'ReplicaSet', 'Job'];
 
@@ -85,7 +79,7 @@ const RULES: readonly Rule[] = [
         const isMeshWide = policy.namespace === rootNamespace;
         const { targetRef, targetRefs } = specOf(policy);
         if ((isMeshWide && Object.keys(selector).length === 0) || targetRef !== undefined || targetRefs !== undefined) continue;
-        if (pods.some((pod) => (isMeshWide || pod.namespace === policy.namespace) && fits(selector, pod.labels))) continue;
+        if (pods.some((pod) => (isMeshWide || pod.namespace === policy.namespace) && hasLabels(pod.labels, selector))) continue;
         const labels = Object.entries(selector).map(([key, value]) => `${key}=${value}`);
         const what =
           labels.length === 0 ? `no workload is in namespace \`${policy.namespace}\`` : `no workload has the labels ${labels.join(', ')}`;
@@ -103,7 +97,7 @@ const RULES: readonly Rule[] = [
         const check = (code: string, tls: unknown, path: Path): void => {
           if (!isMap(tls) || !['SIMPLE', 'MUTUAL'].includes(String(tls['mode'])) || typeof tls['caCertificates'] === 'string') return;
           // Credentials from a secret bring their authority only to proxies that a selector names.
-          if (tls['credentialName'] !== undefined && Object.keys(workloadsOf(rule)).length > 0) return;
+          if (tls['credentialName'] !== undefined && Object.keys(matchLabelsOf(specOf(rule)['workloadSelector'])).length > 0) return;
           find(
             code,
             rule,
@@ -128,7 +122,7 @@ const RULES: readonly Rule[] = [
           const selector = selectorOf(resource);
           const { targetRef, targetRefs } = specOf(resource);
           if (Object.keys(selector).length === 0 || targetRef !== undefined || targetRefs !== undefined) continue;
-          if (!gateways.some((pod) => pod.namespace === resource.namespace && fits(selector, pod.labels))) continue;
+          if (!gateways.some((pod) => pod.namespace === resource.namespace && hasLabels(pod.labels, selector))) continue;
           find('IST0166', resource, ['spec', 'selector'], 'a selector does nothing for a Gateway of Kubernetes', 'use `targetRefs`');
         }
     },
@@ -156,7 +150,7 @@ const RULES: readonly Rule[] = [
         const covered = gateways.every((gateway) => {
           const pods = texts(specOf(gateway)['selector']);
           return authentications.some(
-            (each) => (each.namespace === rootNamespace && Object.keys(selectorOf(each)).length === 0) || fits(selectorOf(each), pods),
+            (each) => (each.namespace === rootNamespace && Object.keys(selectorOf(each)).length === 0) || hasLabels(pods, selectorOf(each)),
           );
         });
         if (gateways.length > 0 && covered) continue;
@@ -171,8 +165,3 @@ const RULES: readonly Rule[] = [
     },
   },
 ];
-
-function workloadsOf(rule: Resource): Record<string, string> {
-  const { workloadSelector } = specOf(rule) as { workloadSelector?: unknown };
-  return isMap(workloadSelector) ? texts(workloadSelector['matchLabels']) : {};
-}

@@ -6,8 +6,8 @@
 //
 // Source: istio.io, Security / Authorization Policy; pilot/pkg/security/authz/builder and ztunnel's RBAC.
 import { isInBlock } from '../ip.ts';
-import { all, any, type ForeignDecision, type ForeignRequest, type Match, not } from '../request.ts';
-import { isMap, mapList, type Resource, textList, texts } from '../resources.ts';
+import { all, any, type ForeignDecision, type ForeignRequest, type Match, not, toMatch } from '../request.ts';
+import { hasLabels, isMap, mapList, matchLabelsOf, type Resource, specOf, textList } from '../resources.ts';
 import { isTemplate, matchString, matchTemplate, type Normalization, normalizeIstioPath } from './path.ts';
 
 export interface IstioContext {
@@ -77,10 +77,6 @@ function watched(denies: readonly Policy[], allows: readonly Policy[], judge: Ju
 
 const name = ({ resource }: Policy): string => `AuthorizationPolicy ${resource.namespace}/${resource.name}`;
 
-function specOf(resource: Resource): Readonly<Record<string, unknown>> {
-  return isMap(resource.data['spec']) ? resource.data['spec'] : {};
-}
-
 function toPolicy(resource: Resource): Policy {
   const spec = specOf(resource);
   const provider = isMap(spec['provider']) ? spec['provider']['name'] : undefined;
@@ -94,12 +90,6 @@ function toPolicy(resource: Resource): Policy {
   };
 }
 
-/** Whether the labels hold all that a selector asks for. */
-function hasLabels(labels: Readonly<Record<string, string>>, selector: unknown): boolean {
-  const wanted = isMap(selector) ? texts(selector['matchLabels']) : {};
-  return Object.entries(wanted).every(([key, value]) => labels[key] === value);
-}
-
 function selects({ resource }: Policy, context: IstioContext, { destination }: ForeignRequest): boolean {
   const spec = specOf(resource);
   const isRoot = resource.namespace === context.rootNamespace;
@@ -107,7 +97,7 @@ function selects({ resource }: Policy, context: IstioContext, { destination }: F
   if (targets.length > 0) return targets.some((target) => isTarget(target, resource, isRoot, destination));
   // Waypoints look at what is attached to them only.
   if (destination.enforcement === 'waypoint') return false;
-  return (isRoot || resource.namespace === destination.namespace) && hasLabels(destination.labels, spec['selector']);
+  return (isRoot || resource.namespace === destination.namespace) && hasLabels(destination.labels, matchLabelsOf(spec['selector']));
 }
 
 function isTarget(
@@ -133,10 +123,11 @@ function peerMode(resources: readonly Resource[], context: IstioContext, { desti
   };
   const here = peers.filter(({ namespace }) => namespace === destination.namespace);
   const hasSelector = (resource: Resource): boolean => {
-    const { selector } = specOf(resource) as { selector?: unknown };
-    return isMap(selector) && Object.keys(texts(selector['matchLabels'])).length > 0;
+    return Object.keys(matchLabelsOf(specOf(resource)['selector'])).length > 0;
   };
-  const workload = here.find((resource) => hasSelector(resource) && hasLabels(destination.labels, specOf(resource)['selector']));
+  const workload = here.find(
+    (resource) => hasSelector(resource) && hasLabels(destination.labels, matchLabelsOf(specOf(resource)['selector'])),
+  );
   const namespace = here.find((resource) => !hasSelector(resource));
   const root = peers.find((resource) => resource.namespace === context.rootNamespace && !hasSelector(resource));
   const ports = workload === undefined ? undefined : specOf(workload)['portLevelMtls'];
@@ -321,8 +312,6 @@ class Judge {
 }
 
 type Field = (field: string, value: string, policy: Policy) => Match;
-
-const toMatch = (matches: boolean): Match => (matches ? 'yes' : 'no');
 
 function inBlock(block: string, address: string | undefined): Match {
   return address === undefined ? 'maybe' : toMatch(isInBlock(block, address));

@@ -2,7 +2,7 @@
 // Source: istio.io/api (CRD schemas with their CEL rules) and pkg/config/validation. Messages of the schema are worded as the API server's.
 import type { Finding, Severity } from '../../../base/finding.ts';
 import { isBlock } from '../ip.ts';
-import { isMap, type Resource } from '../resources.ts';
+import { isMap, type Resource, specOf } from '../resources.ts';
 import { isTemplate } from './path.ts';
 
 type Path = readonly (string | number)[];
@@ -74,7 +74,7 @@ class Check {
 
   constructor(resource: Resource) {
     this.#resource = resource;
-    this.#spec = isMap(resource.data['spec']) ? resource.data['spec'] : {};
+    this.#spec = specOf(resource);
   }
 
   authorizationPolicy(): void {

@@ -6,8 +6,8 @@
 //
 // Source: linkerd2 policy-controller (core, k8s/index, grpc/inbound) and policy-test.
 import { isInBlock } from '../ip.ts';
-import { all, any, type ForeignDecision, type ForeignRequest, type Match } from '../request.ts';
-import { isMap, mapList, type Resource, textList, texts } from '../resources.ts';
+import { all, any, type ForeignDecision, type ForeignRequest, type Match, toMatch } from '../request.ts';
+import { hasLabels, isMap, mapList, matchLabelsOf, type Resource, specOf, textList } from '../resources.ts';
 
 export interface LinkerdContext {
   /** `cluster.local` of `sa.ns.serviceaccount.identity.linkerd.cluster.local`. */
@@ -42,10 +42,6 @@ export function decideLinkerd(resources: readonly Resource[], context: LinkerdCo
   return decided(fallback === 'yes' ? 'allow' : fallback === 'no' ? 'deny' : 'unknown', `Server ${server.name}: ${access ?? 'deny'}`);
 }
 
-function specOf(resource: Resource): Map {
-  return isMap(resource.data['spec']) ? resource.data['spec'] : {};
-}
-
 const DEFAULTS = ['all-authenticated', 'all-unauthenticated', 'cluster-authenticated', 'cluster-unauthenticated', 'deny', 'audit'];
 const ANNOTATION = 'config.linkerd.io/default-inbound-policy';
 
@@ -68,7 +64,7 @@ class Judge {
       return (
         server.namespace === destination.namespace &&
         isMap(podSelector) &&
-        hasLabels(destination.labels, podSelector) &&
+        isSelected(destination.labels, podSelector) &&
         (port === destination.port || port === destination.portName || String(port) === String(destination.port))
       );
     });
@@ -146,7 +142,7 @@ class Judge {
       .filter((authorization) => {
         const wanted = specOf(authorization)['server'];
         if (!isMap(wanted) || authorization.namespace !== server.namespace) return false;
-        return wanted['name'] === server.name || (isMap(wanted['selector']) && hasLabels(server.labels, wanted['selector']));
+        return wanted['name'] === server.name || (isMap(wanted['selector']) && isSelected(server.labels, wanted['selector']));
       })
       .map((authorization) => {
         const client = specOf(authorization)['client'];
@@ -224,10 +220,7 @@ class Judge {
   }
 }
 
-const toMatch = (matches: boolean): Match => (matches ? 'yes' : 'no');
-
-function hasLabels(labels: Readonly<Record<string, string>>, selector: Map): boolean {
-  const equal = Object.entries(texts(selector['matchLabels'])).every(([key, value]) => labels[key] === value);
+function isSelected(labels: Readonly<Record<string, string>>, selector: Map): boolean {
   const expressions = (mapList(selector['matchExpressions']) ?? []).every((expression) => {
     const value = labels[String(expression['key'])];
     const values = textList(expression['values']) ?? [];
@@ -244,7 +237,7 @@ function hasLabels(labels: Readonly<Record<string, string>>, selector: Map): boo
         return false;
     }
   });
-  return equal && expressions;
+  return expressions && hasLabels(labels, matchLabelsOf(selector));
 }
 
 type Http = NonNullable<ForeignRequest['http']>;

@@ -3,7 +3,7 @@
 // Source: linkerd2 policy-controller/src/admission.rs and policy-test/tests/admit_*.rs.
 import type { Finding } from '../../../base/finding.ts';
 import { contains, isBlock } from '../ip.ts';
-import { isMap, mapList, type Resource, textList } from '../resources.ts';
+import { isMap, mapList, type Resource, specOf, textList } from '../resources.ts';
 
 type Path = readonly (string | number)[];
 type Map = Readonly<Record<string, unknown>>;
@@ -14,7 +14,7 @@ export function validateLinkerd(resource: Resource): Finding[] | undefined {
   const check = CHECKS[resource.kind];
   if (check === undefined) return undefined;
   const findings: Finding[] = [];
-  const spec = isMap(resource.data['spec']) ? resource.data['spec'] : {};
+  const spec = specOf(resource);
   check(
     spec,
     (path, what) => {
