@@ -1,5 +1,7 @@
 // Whether tests that make network namespaces can run here: Linux, root, and the tools.
 import { execFileSync } from 'node:child_process';
+import { statSync } from 'node:fs';
+import { dirname } from 'node:path';
 
 /** Why not, as a word for the report; false when they can. */
 export function isolationSkip(): string | false {
@@ -17,6 +19,8 @@ export function isolationSkip(): string | false {
       return `\`${tool}\` is not on this machine`;
     }
   }
+  const closed = closedAbove(process.execPath);
+  if (closed !== undefined) return `the users of isolated services cannot enter ${closed}, where this checkout is`;
   const name = `mctl-try-${process.pid}`;
   try {
     execFileSync('ip', ['netns', 'add', name], { stdio: 'ignore' });
@@ -31,4 +35,11 @@ export function isolationSkip(): string | false {
     return 'this machine lets nobody make network namespaces with nftables';
   }
   return false;
+}
+
+/** The nearest directory above a file that other users cannot enter. */
+function closedAbove(file: string): string | undefined {
+  const directory = dirname(file);
+  if ((statSync(directory).mode & 0o001) === 0) return directory;
+  return directory === dirname(directory) ? undefined : closedAbove(directory);
 }
