@@ -21,7 +21,8 @@ _meshctl() {
     'certs inspect -o'|'certs inspect --output') COMPREPLY=($(compgen -W 'table json' -- "$cur")); return ;;
     'certs list -o'|'certs list --output') COMPREPLY=($(compgen -W 'table json' -- "$cur")); return ;;
     'policy lint --fail-on') COMPREPLY=($(compgen -W 'error warning info' -- "$cur")); return ;;
-    'policy lint -o'|'policy lint --output') COMPREPLY=($(compgen -W 'table json' -- "$cur")); return ;;
+    'policy lint --show') COMPREPLY=($(compgen -W 'error warning info' -- "$cur")); return ;;
+    'policy lint -o'|'policy lint --output') COMPREPLY=($(compgen -W 'table json sarif junit github markdown' -- "$cur")); return ;;
     'policy check -o'|'policy check --output') COMPREPLY=($(compgen -W 'table json' -- "$cur")); return ;;
     'policy explain -o'|'policy explain --output') COMPREPLY=($(compgen -W 'table json' -- "$cur")); return ;;
     'policy verify -o'|'policy verify --output') COMPREPLY=($(compgen -W 'table json' -- "$cur")); return ;;
@@ -57,7 +58,7 @@ _meshctl() {
     'certs issue') flags='--out --ttl --print-key --state -o --output --help --debug --no-color' ;;
     'certs inspect') flags='-o --output --help --debug --no-color' ;;
     'certs list') flags='--state -o --output --help --debug --no-color' ;;
-    'policy lint') flags='--mesh --fail-on -o --output --help --debug --no-color' ;;
+    'policy lint') flags='--mesh --fail-on --show --rule --baseline --write-baseline --fix --mesh-version --root-namespace -o --output --help --debug --no-color' ;;
     'policy check') flags='--method --path --grpc --tcp --header --port --policy --mesh --state -o --output --help --debug --no-color' ;;
     'policy explain') flags='--method --path --grpc --tcp --header --port --policy --mesh --state -o --output --help --debug --no-color' ;;
     'policy verify') flags='--mesh --state -o --output --help --debug --no-color' ;;

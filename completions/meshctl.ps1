@@ -20,7 +20,7 @@ Register-ArgumentCompleter -Native -CommandName meshctl -ScriptBlock {
     'certs issue -' = @('--out', '--ttl', '--print-key', '--state', '-o', '--output', '--help', '--debug', '--no-color')
     'certs inspect -' = @('-o', '--output', '--help', '--debug', '--no-color')
     'certs list -' = @('--state', '-o', '--output', '--help', '--debug', '--no-color')
-    'policy lint -' = @('--mesh', '--fail-on', '-o', '--output', '--help', '--debug', '--no-color')
+    'policy lint -' = @('--mesh', '--fail-on', '--show', '--rule', '--baseline', '--write-baseline', '--fix', '--mesh-version', '--root-namespace', '-o', '--output', '--help', '--debug', '--no-color')
     'policy check -' = @('--method', '--path', '--grpc', '--tcp', '--header', '--port', '--policy', '--mesh', '--state', '-o', '--output', '--help', '--debug', '--no-color')
     'policy explain -' = @('--method', '--path', '--grpc', '--tcp', '--header', '--port', '--policy', '--mesh', '--state', '-o', '--output', '--help', '--debug', '--no-color')
     'policy verify -' = @('--mesh', '--state', '-o', '--output', '--help', '--debug', '--no-color')

@@ -202,7 +202,7 @@ export const CATALOGUE: readonly CommandSpec[] = [
   },
   {
     path: ['policy', 'lint'],
-    summary: 'find what is wrong in policy files, also in those of Istio and Linkerd',
+    summary: 'find what is wrong in policy files, also in those of Istio, Linkerd and Kubernetes',
     arguments: [{ name: '<path...>', description: 'policy files or directories, judged together as one policy; - for stdin' }],
     options: [
       {
@@ -210,9 +210,25 @@ export const CATALOGUE: readonly CommandSpec[] = [
         description: 'mesh file that knows the services (default: the nearest mesh.yaml beside or above the first file)',
       },
       { flags: '--fail-on <severity>', description: 'error, warning or info (default: error)', values: ['error', 'warning', 'info'] },
-      output('table', 'json'),
+      {
+        flags: '--show <severity>',
+        description: 'print findings from this severity on (default: info)',
+        values: ['error', 'warning', 'info'],
+      },
+      { flags: '--rule <id>', description: 'look for this rule only; may be repeated, or a list with commas', repeatable: true },
+      { flags: '--baseline <file>', description: 'findings of this file are known: they are neither printed nor counted' },
+      { flags: '--write-baseline <file>', description: 'write the findings there, for --baseline, and end' },
+      { flags: '--fix', description: 'mend what can be mended without a decision, in the files' },
+      { flags: '--mesh-version <version>', description: 'the version of the other mesh, for rules that depend on it' },
+      { flags: '--root-namespace <name>', description: "Istio's root namespace (default: istio-system)" },
+      output('table', 'json', 'sarif', 'junit', 'github', 'markdown'),
     ],
-    examples: ['meshctl policy lint policy.yaml', 'meshctl policy lint *.yaml --fail-on warning -o json'],
+    examples: [
+      'meshctl policy lint policy.yaml',
+      'meshctl policy lint k8s/ --fail-on warning -o sarif > lint.sarif',
+      'meshctl policy lint k8s/ --write-baseline lint-baseline.json',
+      'meshctl policy lint k8s/ --baseline lint-baseline.json -o github',
+    ],
     exitCodes: '0 nothing at or above --fail-on; 1 findings; 2 usage or unreadable files',
     load: () => import('./policy/lint.ts'),
   },
@@ -269,8 +285,11 @@ export const CATALOGUE: readonly CommandSpec[] = [
     path: ['policy', 'diff'],
     summary: 'what a change of policy allows that was not allowed, and what it takes away, each with a request that shows it',
     arguments: [
-      { name: '<old>', description: 'a policy file or directory, or policy/N: a revision of the running mesh' },
-      { name: '<new>', description: 'the same' },
+      {
+        name: '<old>',
+        description: 'a policy file or directory, policy/N (a revision of the running mesh), or a range of git revisions: main..HEAD',
+      },
+      { name: '[new...]', description: 'the same; after a range of revisions the paths that are compared' },
     ],
     options: [
       {
@@ -282,7 +301,11 @@ export const CATALOGUE: readonly CommandSpec[] = [
       STATE,
       output('table', 'json', 'markdown'),
     ],
-    examples: ['meshctl policy diff policy.yaml new.yaml --fail-if widened', 'meshctl policy diff policy/3 policy.yaml -o markdown'],
+    examples: [
+      'meshctl policy diff policy.yaml new.yaml --fail-if widened',
+      'meshctl policy diff policy/3 policy.yaml -o markdown',
+      'meshctl policy diff main...HEAD --fail-if widened -- policies',
+    ],
     exitCodes: '0 done; 1 what --fail-if names happened; 2 usage or unreadable files; 3 the mesh does not answer',
     load: () => import('./policy/diff.ts'),
   },

@@ -68,6 +68,8 @@ export interface ServiceNode {
 export interface PolicyDocument {
   readonly trustDomain: string | undefined;
   readonly default: 'deny' | 'audit' | undefined;
+  /** Where the two above stand, when they are there. */
+  readonly places: { readonly trustDomain?: Place; readonly default?: Place };
   readonly tiers: readonly TierNode[];
   readonly services: readonly ServiceNode[];
   readonly groups: readonly {
@@ -84,6 +86,7 @@ export interface PolicyDocument {
 const EMPTY: PolicyDocument = {
   trustDomain: undefined,
   default: undefined,
+  places: {},
   tiers: [],
   services: [],
   groups: [],
@@ -174,6 +177,7 @@ function readDocument(document: Located, findings: Finding[]): PolicyDocument | 
   return {
     trustDomain: raw.trustDomain,
     default: raw.default,
+    places: { trustDomain: document.place(['trustDomain'], true), default: document.place(['default'], true) },
     tiers: (raw.tiers ?? []).map((tier, i) => ({
       name: typeof tier === 'string' ? tier : tier.name,
       acceptsFrom: typeof tier === 'string' ? undefined : tier.acceptsFrom,
@@ -227,8 +231,10 @@ function unite(parts: readonly PolicyDocument[], findings: Finding[]): PolicyDoc
     }
     return values[0]?.value;
   };
-  const given = <T>(values: readonly (T | undefined)[]): { value: T; print: string; place: Place | undefined }[] =>
-    values.filter((value) => value !== undefined).map((value) => ({ value, print: JSON.stringify(value), place: undefined }));
+  const given = <K extends 'trustDomain' | 'default'>(key: K): { value: PolicyDocument[K]; print: string; place: Place | undefined }[] =>
+    parts
+      .filter((part) => part[key] !== undefined)
+      .map((part) => ({ value: part[key], print: String(part[key]), place: part.places[key] }));
   const tierLists = parts
     .filter((part) => part.tiers.length > 0)
     .map((part) => ({
@@ -249,8 +255,9 @@ function unite(parts: readonly PolicyDocument[], findings: Finding[]): PolicyDoc
   }
   if (first === undefined) return EMPTY;
   return {
-    trustDomain: same('trustDomain', given(parts.map((part) => part.trustDomain))),
-    default: same('default', given(parts.map((part) => part.default))),
+    trustDomain: same('trustDomain', given('trustDomain')),
+    default: same('default', given('default')),
+    places: first.places,
     tiers: same('tiers', tierLists) ?? [],
     services,
     groups: parts.flatMap((part) => part.groups),

@@ -2,10 +2,12 @@
 import type { Finding } from '../base/finding.ts';
 import { API_VERSION } from '../mesh/version.ts';
 import type { PolicyText } from './document.ts';
-import { analyzeIstio } from './foreign/istio/analyze.ts';
 import { validateIstio } from './foreign/istio/validate.ts';
 import { validateLinkerd } from './foreign/linkerd/validate.ts';
+import { type ForeignMesh, readMesh, type Settings } from './foreign/model.ts';
 import { isMap, type Resource, readResources } from './foreign/resources.ts';
+import type { ForeignFinding } from './rule.ts';
+import { LINT_RULES } from './rules.ts';
 
 export interface ForeignLint {
   readonly findings: readonly Finding[];
@@ -15,8 +17,41 @@ export interface ForeignLint {
   readonly skipped: Readonly<Record<string, number>>;
 }
 
-/** Istio's, unless its installation says otherwise. */
-const ROOT_NAMESPACE = 'istio-system';
+/** Kinds that rules look at, beside the policies themselves. */
+const READ = new Set([
+  'ConfigMap',
+  'CronJob',
+  'DaemonSet',
+  'Deployment',
+  'DestinationRule',
+  'EnvoyFilter',
+  'GRPCRoute',
+  'Gateway',
+  'Job',
+  'Namespace',
+  'NetworkPolicy',
+  'Pod',
+  'ProxyConfig',
+  'ReplicaSet',
+  'Service',
+  'ServiceAccount',
+  'ServiceEntry',
+  'StatefulSet',
+  'VirtualService',
+]);
+
+export type { Settings } from './foreign/model.ts';
+
+/** What the rules say of resources that were given together. */
+export function judgeForeign(mesh: ForeignMesh): ForeignFinding[] {
+  return LINT_RULES.flatMap((rule) => {
+    const findings: ForeignFinding[] = [];
+    rule.foreign?.(mesh, (resource, path, what, more) => {
+      findings.push({ rule: rule.id, severity: rule.severity, what, ...more, place: resource.place(path), resource, path });
+    });
+    return findings;
+  });
+}
 
 /** What every resource must be, whatever its kind; undefined when it is. */
 function shapeOf({ data, place }: Resource): Finding[] | undefined {
@@ -25,7 +60,7 @@ function shapeOf({ data, place }: Resource): Finding[] | undefined {
   return wrong.map((key) => ({ rule: 'not-a-resource', severity: 'error', what: `\`${key}\` is no map`, place: place([key]) }));
 }
 
-export function lintForeign(files: readonly PolicyText[]): ForeignLint {
+export function lintForeign(files: readonly PolicyText[], settings: Partial<Settings> = {}): ForeignLint {
   const findings: Finding[] = [];
   const skipped: Record<string, number> = {};
   let judged = 0;
@@ -35,12 +70,12 @@ export function lintForeign(files: readonly PolicyText[]): ForeignLint {
   for (const resource of resources) {
     if (resource.apiVersion === '' || resource.apiVersion.startsWith(`${own}/`)) continue;
     const found = shapeOf(resource) ?? validateIstio(resource) ?? validateLinkerd(resource);
-    if (found === undefined) skipped[resource.kind] = (skipped[resource.kind] ?? 0) + 1;
-    else {
+    if (found === undefined && !READ.has(resource.kind)) skipped[resource.kind] = (skipped[resource.kind] ?? 0) + 1;
+    else if (found !== undefined) {
       judged++;
       findings.push(...found);
     }
   }
-  const between = analyzeIstio(resources, ROOT_NAMESPACE).map(({ code: _code, resource: _resource, ...finding }) => finding);
+  const between = judgeForeign(readMesh(resources, settings)).map(({ path: _path, resource: _resource, ...finding }) => finding);
   return { findings: [...findings, ...between], judged, skipped };
 }

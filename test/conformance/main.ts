@@ -5,14 +5,16 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { analyzeIstio } from '../../src/policy/foreign/istio/analyze.ts';
 import { decideIstio, type IstioContext } from '../../src/policy/foreign/istio/decide.ts';
 import { type Normalization, normalizeIstioPath } from '../../src/policy/foreign/istio/path.ts';
 import { validateIstio } from '../../src/policy/foreign/istio/validate.ts';
 import { decideLinkerd } from '../../src/policy/foreign/linkerd/decide.ts';
 import { validateLinkerd } from '../../src/policy/foreign/linkerd/validate.ts';
+import { readMesh, type Settings } from '../../src/policy/foreign/model.ts';
 import type { ForeignRequest } from '../../src/policy/foreign/request.ts';
 import { readResources } from '../../src/policy/foreign/resources.ts';
+import { judgeForeign } from '../../src/policy/foreign.ts';
+import { LINT_RULES } from '../../src/policy/rules.ts';
 
 interface Case {
   readonly id: string;
@@ -31,13 +33,16 @@ type Texts = readonly { readonly file: string; readonly text: string }[];
 /** What the code says of a case; undefined where it has no answer of that kind. */
 type Answer = Readonly<Record<string, unknown>> | undefined;
 
-/** What each of istioctl's analyzers speaks of. */
+/** What each of istioctl's analyzers speaks of; Kiali's cases name their codes. */
 const ANALYZERS: Readonly<Record<string, readonly string[]>> = {
+  'authn.BlockedCIDRsAnalyzer': ['IST0175'],
   'authz.AuthorizationPoliciesAnalyzer': ['IST0101', 'IST0127'],
   'destinationrule.CaCertificateAnalyzer': ['IST0128', 'IST0129'],
   'k8sgateway.SelectorAnalyzer': ['IST0166'],
   'virtualservice.JWTClaimRouteAnalyzer': ['IST0149'],
 };
+
+const SEVERITIES = ['unknown', 'info', 'warning', 'error'];
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -91,26 +96,31 @@ function difference(expect: Readonly<Record<string, unknown>>, answer: Readonly<
   return wrong === undefined ? undefined : `${wrong[0]}: expected ${canonical(wrong[1])}, is ${canonical(answer[wrong[0]])}`;
 }
 
-/** Every message that is expected, each once, and nothing else of the codes that are within the scope. */
+/** Every message that is expected, each once and at its place, and nothing else. A rule answers to each code that it knows itself by. */
 function differenceOfMessages(
-  { messages, scope }: Readonly<Record<string, unknown>>,
+  { messages }: Readonly<Record<string, unknown>>,
   found: readonly Readonly<Record<string, unknown>>[],
 ): string | undefined {
-  const named = String(scope).match(/[A-Z]{3}\d{4}/g);
-  const rest = found.filter(({ code }) => named === null || named.includes(String(code)));
-  for (const message of messages as readonly { code: string; severity?: string; resource?: Readonly<Record<string, unknown>> }[]) {
+  const rest = [...found];
+  for (const message of messages as readonly {
+    code: string;
+    severity?: string;
+    resource?: Readonly<Record<string, unknown>>;
+    path?: string;
+  }[]) {
     const at = rest.findIndex(
       (each) =>
-        each['code'] === message.code &&
+        (each['codes'] as readonly string[]).includes(message.code) &&
         Object.entries(message.resource ?? {}).every(([key, value]) => each[key] === value) &&
-        (message.severity === undefined || each['severity'] === message.severity),
+        (message.path === undefined || each['path'] === message.path) &&
+        SEVERITIES.indexOf(String(each['severity'])) >= SEVERITIES.indexOf(message.severity ?? 'unknown'),
     );
-    if (at < 0) return `expected ${message.code} about ${JSON.stringify(message.resource)}`;
+    if (at < 0) return `expected ${message.code} about ${JSON.stringify(message.resource)} at ${message.path}`;
     rest.splice(at, 1);
   }
   return rest.length === 0
     ? undefined
-    : `found ${rest.map((each) => `${each['code']} about ${each['kind']} ${each['name']}`).join(', ')} too`;
+    : `found ${rest.map((each) => `${each['rule']} about ${each['kind']} ${each['name']} at ${each['path']}`).join(', ')} too`;
 }
 
 function canonical(value: unknown): string {
@@ -149,23 +159,47 @@ function answerFor(kind: string, files: Texts, request: Case['request'], context
 }
 
 /** Messages of one analyzer, about one resource when the request has a focus. Undefined for analyzers that are not there. */
-function analyze({ analyzer, request, context }: Case, files: Texts): Answer {
-  const codes = ANALYZERS[analyzer ?? ''];
+function analyze({ analyzer, request, context, expect }: Case, files: Texts): Answer {
+  // What the case is about is said by its scope, which is no part of the answer.
+  const codes = analyzer === undefined ? (String(expect['scope']).match(/[A-Z]{3}\d{4}/g) ?? []) : ANALYZERS[analyzer];
   if (codes === undefined) return undefined;
+  const asked = new Map(LINT_RULES.map(({ id, see }) => [id, (see ?? []).filter((code) => codes.includes(code))]));
+  if ([...asked.values()].flat().length === 0) return undefined;
   const focus = request?.focus;
-  const found = analyzeIstio(readResources(files).resources, context?.root_namespace ?? 'istio-system').filter(
-    ({ code, resource }) =>
-      codes.includes(code) &&
+  const found = judgeForeign(readMesh(readResources(files).resources, settingsOf(context ?? {}))).filter(
+    ({ rule, resource }) =>
+      asked.get(rule)?.length !== 0 &&
       (focus === undefined || (resource.kind === focus.kind && resource.name === focus.name && resource.namespace === focus.namespace)),
   );
   return {
-    messages: found.map(({ code, severity, resource }) => ({
-      code,
+    messages: found.map(({ rule, severity, resource, path }) => ({
+      rule,
+      codes: asked.get(rule),
       severity,
       kind: resource.kind,
       name: resource.name,
       namespace: resource.namespace,
+      path: path.reduce<string>(
+        (text, part) => (typeof part === 'number' ? `${text}[${part}]` : text === '' ? part : `${text}/${part}`),
+        '',
+      ),
     })),
+  };
+}
+
+function settingsOf(context: Case['context']): Partial<Settings> {
+  const accounts: Readonly<Record<string, readonly string[]>> | undefined = context.service_accounts;
+  return {
+    ...(context.root_namespace === undefined ? {} : { rootNamespace: context.root_namespace }),
+    ...(context.auto_mtls === undefined ? {} : { autoMtls: context.auto_mtls }),
+    ...(context.outbound_traffic_policy === undefined ? {} : { isOutboundOpen: context.outbound_traffic_policy === 'ALLOW_ANY' }),
+    ...(context.known_trust_domains === undefined ? {} : { knownTrustDomains: context.known_trust_domains }),
+    ...(accounts === undefined
+      ? {}
+      : {
+          accounts: accounts[context.cluster] ?? [],
+          remoteAccounts: Object.entries(accounts).flatMap(([cluster, each]) => (cluster === context.cluster ? [] : each)),
+        }),
   };
 }
 

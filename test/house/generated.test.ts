@@ -7,7 +7,8 @@ import { test } from 'node:test';
 import { CATALOGUE } from '../../src/commands/catalogue.ts';
 import { VERSION } from '../../src/commands/version-number.ts';
 import { REFUSALS } from '../../src/mesh/refusal.ts';
-import { LINT_RULES } from '../../src/policy/lint.ts';
+import { RULE_PAGES } from '../../src/policy/form-pages.ts';
+import { LINT_RULES } from '../../src/policy/rules.ts';
 import { LAUNCHER, ROOT } from '../support/cli.ts';
 import { generatedFiles } from '../support/generated.ts';
 
@@ -72,8 +73,16 @@ test('every refusal of the proxy is explained in docs/faults.md', () => {
   assert.deepEqual([...documented].sort(), [...REFUSALS].sort());
 });
 
-test('each lint rule has a file of its own with its id as name', () => {
+test('each lint rule has a file of its own with its id as name, and each page of docs/rules a rule', () => {
   assert.deepEqual(LINT_RULES.map((rule) => `${rule.id}.ts`).sort(), readdirSync(join(ROOT, 'src/policy/rules')).sort());
+  const pages = readdirSync(join(ROOT, 'docs/rules')).filter((name) => name !== 'README.md');
+  assert.deepEqual(RULE_PAGES.map(({ id }) => `${id}.md`).sort(), pages.sort());
+});
+
+test('every finding in the sources is of a rule that has a page', () => {
+  const known = new Set(RULE_PAGES.map(({ id }) => id));
+  for (const file of sources.filter((name) => name.startsWith('policy/')))
+    for (const [, id = ''] of read(`src/${file}`).matchAll(/\brule: '([a-z0-9-]+)'/g)) assert.ok(known.has(id), `${file}: ${id}`);
 });
 
 test('each command of the catalogue can be loaded and names its exit codes', async () => {

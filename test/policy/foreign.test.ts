@@ -377,7 +377,12 @@ for (const [title, text, rule, line] of [
   ['a selector without labels', policy('{selector: {}, rules: [{}]}'), 'selector-empty', 4],
   ['a port of a PeerAuthentication without selector', peer('{portLevelMtls: {8080: {mode: STRICT}}}'), 'istio-schema', 4],
   ['a spec that is a list', policy('[1]'), 'not-a-resource', 4],
-  ['an authorization for another namespace', authorized('[]', '{kind: Namespace, name: other}'), 'linkerd-schema', 4],
+  [
+    'an authorization for another namespace',
+    authorized('[{kind: ServiceAccount, name: web}]', '{kind: Namespace, name: other}'),
+    'linkerd-schema',
+    4,
+  ],
   ['an identity that is none', mtls('{identities: ["spiffe://a:1/b"]}'), 'linkerd-schema', 4],
   ['a network that its exception covers', network('[{cidr: 10.0.0.0/24, except: [10.0.0.0/8]}]'), 'linkerd-schema', 4],
 ] as const) {
@@ -403,7 +408,7 @@ for (const [title, texts, rules] of [
   ['a namespace that is not there', [NAMESPACE, from('dev')], ['unknown-namespace']],
   ['a namespace that a prefix fits', [NAMESPACE, from('p*')], []],
   ['a namespace, and none is among the files', [from('dev')], []],
-  ['labels that no pod has', [POD, policy('{selector: {matchLabels: {app: other}}}')], ['no-workload']],
+  ['labels that no pod has', [POD, policy('{selector: {matchLabels: {app: other}}}')], ['default-open', 'no-workload']],
   ['labels that a pod has', [POD, policy('{selector: {matchLabels: {app: pay}}}')], []],
   [
     'labels that the template of a workload has',
@@ -416,7 +421,7 @@ for (const [title, texts, rules] of [
   [
     'labels that a pod of another namespace has',
     [POD.replace('namespace: pay', 'namespace: x'), policy('{selector: {matchLabels: {app: pay}}}')],
-    ['no-workload'],
+    ['default-open', 'no-workload'],
   ],
   ['labels, and no pod is among the files', [policy('{selector: {matchLabels: {app: other}}}')], []],
   ['TLS without authority', [destination('{tls: {mode: SIMPLE}}')], ['server-not-verified']],
@@ -430,7 +435,7 @@ for (const [title, texts, rules] of [
   [
     'a selector for a Gateway of Kubernetes',
     [GATEWAY_POD, policy('{selector: {matchLabels: {gateway.networking.k8s.io/gateway-name: gw}}}')],
-    ['ineffective-selector'],
+    ['selector-ignored'],
   ],
   [
     'a target for a Gateway of Kubernetes',
@@ -438,7 +443,7 @@ for (const [title, texts, rules] of [
     [],
   ],
   ['a claim that nothing verifies', [claims], ['jwt-claim-without-authentication']],
-  ['a claim that the mesh verifies', [claims, authenticated], []],
+  ['a claim that the mesh verifies', [claims, authenticated], ['jwt-optional']],
 ] as const) {
   test(`between resources: ${title}: ${rules.length === 0 ? 'silent' : rules.join(', ')}`, () => {
     const { findings } = lintForeign([{ file: 'f.yaml', text: texts.join('---\n') }]);

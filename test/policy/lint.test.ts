@@ -58,7 +58,7 @@ for (const [title, body, expected] of [
     'tiers: [low, high]\nservices:\n  web: {tier: high}\nallow:\n  - web -> orders: any\n',
     '5:15 error service-mismatch',
   ],
-  ['a trust domain that contradicts the mesh file', 'trustDomain: other\nallow:\n  - web -> orders: any\n', '0:0 error service-mismatch'],
+  ['a trust domain that contradicts the mesh file', 'trustDomain: other\nallow:\n  - web -> orders: any\n', '3:1 error service-mismatch'],
   [
     'an identity that contradicts the mesh file',
     'services:\n  web: {id: ns/x/sa/web}\nallow:\n  - web -> orders: any\n',

@@ -1,6 +1,7 @@
 // Files whose text the program itself knows: written by `npm run snap`, held equal by test/house/generated.test.ts.
 import { CATALOGUE, GROUPS } from '../../src/commands/catalogue.ts';
-import { FORM_RULES, LINT_RULES } from '../../src/policy/lint.ts';
+import { RULE_PAGES } from '../../src/policy/form-pages.ts';
+import type { RulePage } from '../../src/policy/rule.ts';
 import { COMPLETIONS } from '../../src/views/completion.ts';
 
 const COMPLETION_FILES: Readonly<Record<string, string>> = {
@@ -14,14 +15,37 @@ const COMPLETION_FILES: Readonly<Record<string, string>> = {
 export function generatedFiles(): Map<string, string> {
   const files = new Map<string, string>();
   for (const [shell, print] of COMPLETIONS) files.set(`completions/${COMPLETION_FILES[shell]}`, print(CATALOGUE, GROUPS));
-  files.set('docs/rules.md', rulesPage());
+  files.set('docs/rules/README.md', rulesIndex());
+  for (const page of RULE_PAGES) files.set(`docs/rules/${page.id}.md`, rulePage(page));
   files.set('docs/cli.md', commandsPage());
   return files;
 }
 
-function rulesPage(): string {
-  const all = [...FORM_RULES, ...LINT_RULES].sort((a, b) => a.id.localeCompare(b.id));
-  return `# Lint rules of policies\n\nWhat \`meshctl policy lint\` finds. The ids are stable.\n\n${all.map((rule) => `## ${rule.id}\n\n${rule.summary}\n`).join('\n')}`;
+function rulesIndex(): string {
+  const rows = RULE_PAGES.map(({ id, severity, summary, see }) => {
+    const first = summary.slice(0, summary.search(/[.:](?: |$)/));
+    return `| [${id}](${id}.md) | ${severity} | ${first.replaceAll('|', '\\|')} | ${(see ?? []).join(', ')} |`;
+  });
+  return `# Lint rules of policies
+
+What \`meshctl policy lint\` finds, one page a rule. The ids are stable. Of Istio, Linkerd and Kubernetes it judges what the files hold: where none
+of them is a namespace, a workload or a service account, nothing is said about missing ones.
+
+| rule | severity | what | also known as |
+| --- | --- | --- | --- |
+${rows.join('\n')}
+`;
+}
+
+/** The wrong example, mended. */
+export function mended({ wrong, mend }: RulePage): string {
+  return mend.reduce((text, [from, to]) => text.replace(from, () => to), wrong);
+}
+
+function rulePage(page: RulePage): string {
+  const see = page.see === undefined ? '' : `\nAlso known as, or behind it: ${page.see.join(', ')}.\n`;
+  const yaml = (text: string): string => `\`\`\`yaml\n${text}\`\`\`\n`;
+  return `# ${page.id}\n\nSeverity: ${page.severity}.\n\n${page.summary}\n${see}\n## Wrong\n\n${yaml(page.wrong)}\n## Right\n\n${yaml(mended(page))}`;
 }
 
 function commandsPage(): string {

@@ -2,10 +2,11 @@
 import { Fault } from '../../base/fault.ts';
 import { type Change, diffPolicies } from '../../policy/diff.ts';
 import { printRequest } from '../../policy/reachability.ts';
+import { codeCell } from '../../views/report/markdown.ts';
 import { paint } from '../../views/theme.ts';
 import type { Run } from '../context.ts';
 import { document } from '../document.ts';
-import { outputOption, textArgument, textOption } from '../input.ts';
+import { listArgument, outputOption, textArgument, textOption } from '../input.ts';
 import { loadSides, portsOf } from './subject.ts';
 
 const THRESHOLDS = ['widened', 'narrowed', 'changed'] as const;
@@ -15,7 +16,7 @@ export const run: Run = async (context, input) => {
   const failIf = textOption(input, 'failIf');
   if (failIf !== undefined && !THRESHOLDS.some((each) => each === failIf))
     throw new Fault('USAGE', 'usage', `\`--fail-if ${failIf}\`: ${THRESHOLDS.join(', ')} is wanted`);
-  const [before, after] = await loadSides(context, input, [textArgument(input, 0) ?? '', textArgument(input, 1) ?? '']);
+  const [before, after] = await loadSides(context, input, textArgument(input, 0) ?? '', listArgument(input, 1));
   if (before.policy.trustDomain !== after.policy.trustDomain)
     throw new Fault(
       'USAGE',
@@ -71,12 +72,11 @@ function body({ from, to, request, before, after }: Change): object {
 }
 
 function markdown(widened: readonly Change[], narrowed: readonly Change[], isExact: boolean): string {
-  const cell = (text: string): string => `\`${text.replaceAll('|', '\\|').replaceAll('`', "'")}\``;
   const table = (title: string, changes: readonly Change[], side: 'before' | 'after'): string => {
     if (changes.length === 0) return '';
     const rows = changes.map(
       (change) =>
-        `| ${cell(change.from.label)} | ${cell(change.to.label)} | ${cell(printRequest(change.request))} | ${cell(by(change[side]))} |`,
+        `| ${codeCell(change.from.label)} | ${codeCell(change.to.label)} | ${codeCell(printRequest(change.request))} | ${codeCell(by(change[side]))} |`,
     );
     return `### ${title}\n\n| caller | callee | for example | by |\n| --- | --- | --- | --- |\n${rows.join('\n')}\n\n`;
   };

@@ -1,49 +1,163 @@
-// `meshctl policy lint FILE…`
+// `meshctl policy lint PATH…`
+import { existsSync, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { Fault } from '../../base/fault.ts';
-import { inOrder, reaches, type Severity } from '../../base/finding.ts';
-import { lintForeign } from '../../policy/foreign.ts';
-import { lintPolicy } from '../../policy/lint.ts';
+import { atLeast, type Reported, reaches, type Severity } from '../../base/finding.ts';
+import { writeAtomic } from '../../platform/node/files.ts';
+import { editFiles } from '../../policy/edits.ts';
+import { RULE_PAGES } from '../../policy/form-pages.ts';
+import { isVersion, type LintOptions, type LintReport, lintAll, printBaseline, readBaseline } from '../../policy/lint-all.ts';
+import { renderGithub } from '../../views/report/github.ts';
+import { renderJunit } from '../../views/report/junit.ts';
+import { renderMarkdown } from '../../views/report/markdown.ts';
+import { renderSarif } from '../../views/report/sarif.ts';
 import { renderFindings, summarize } from '../../views/report/table.ts';
-import type { Context, Run } from '../context.ts';
+import type { Context, Input, Run } from '../context.ts';
 import { document } from '../document.ts';
-import { listArgument, outputOption, textOption } from '../input.ts';
+import { flag, listArgument, outputOption, textOption } from '../input.ts';
 import { nearestMeshFile } from '../mesh-file.ts';
-import { readMesh, readPolicyTexts } from './subject.ts';
+import { readTexts } from '../read-files.ts';
+import { VERSION } from '../version-number.ts';
+import { listOption, readMesh, readPolicyTexts } from './subject.ts';
 
 export const run: Run = async (context, input) => {
-  const format = outputOption(input, ['table', 'json']);
-  const failOn = textOption(input, 'failOn') ?? 'error';
-  if (failOn !== 'error' && failOn !== 'warning' && failOn !== 'info')
-    throw new Fault('USAGE', 'usage', `\`--fail-on ${failOn}\`: error, warning or info is wanted`);
+  const format = outputOption(input, ['table', 'json', 'sarif', 'junit', 'github', 'markdown']);
+  const failOn = severityOption(input, 'failOn', 'fail-on', 'error');
+  const show = severityOption(input, 'show', 'show', 'info');
+  const options = lintOptions(input);
   const names = listArgument(input, 0);
   const files = readPolicyTexts(context, names);
   const meshFile = findMeshFile(context, textOption(input, 'mesh'), names[0] ?? '-');
-  const native = lintPolicy(files, meshFile === undefined ? undefined : readMesh(context, meshFile), { skipForeign: true });
-  const foreign = lintForeign(files);
-  const findings = inOrder([...native.findings, ...foreign.findings]);
-  const failed = reaches(findings, failOn satisfies Severity);
-  if (format === 'json')
-    context.print(
-      document('LintReport', {
-        files: names,
-        mesh: meshFile ?? null,
-        failed,
-        findings,
-        foreign: { judged: foreign.judged, skipped: foreign.skipped },
-      }),
-    );
-  else {
-    if (findings.length > 0) context.print(`${renderFindings(findings)}\n`);
-    context.print(`${summarize(findings)}${meshFile === undefined ? '; no mesh file: judged by the policy alone' : ''}\n`);
-    const skipped = Object.entries(foreign.skipped).map(([kind, count]) => `${count} ${kind}`);
-    if (foreign.judged > 0) context.print(`${foreign.judged} policies of other meshes judged by their own schema\n`);
-    if (skipped.length > 0) context.print(`skipped: ${skipped.join(', ')}\n`);
+  const mesh = meshFile === undefined ? undefined : readMesh(context, meshFile);
+  let report = lintAll(files, mesh, options);
+  if (flag(input, 'fix')) {
+    const edited = editFiles(files, report.findings);
+    for (const { file, text } of edited.files) {
+      if (file === '<stdin>') throw new Fault('USAGE', 'usage', '`--fix` writes files, and stdin is none');
+      const path = resolve(context.cwd, file);
+      writeAtomic(path, text, statSync(path).mode & 0o777);
+    }
+    context.note(`${edited.count} fixed in ${edited.files.length} file${edited.files.length === 1 ? '' : 's'}\n`);
+    if (edited.count > 0) report = lintAll(readPolicyTexts(context, names), mesh, options);
+  }
+  const writeTo = textOption(input, 'writeBaseline');
+  if (writeTo !== undefined) {
+    writeAtomic(resolve(context.cwd, writeTo), printBaseline(report.findings), 0o644);
+    context.note(`${report.findings.length} findings written to ${writeTo}\n`);
+    return 0;
+  }
+  const known = baselineOf(context, textOption(input, 'baseline'));
+  const fresh = report.findings.filter(({ fingerprint }) => !known.has(fingerprint));
+  const failed = reaches(fresh, failOn);
+  const shown = atLeast(fresh, show);
+  const left = report.findings.length - fresh.length;
+  const summary = summaryOf(report, fresh, left, meshFile);
+  switch (format) {
+    case 'json':
+      context.print(
+        document('LintReport', {
+          files: names,
+          mesh: meshFile ?? null,
+          failed,
+          findings: shown,
+          suppressed: report.suppressed,
+          inBaseline: left,
+          foreign: { judged: report.judged, skipped: report.skipped },
+        }),
+      );
+      break;
+    case 'sarif': {
+      const rules = RULE_PAGES.map(({ id, severity, summary: text, wrong }) => ({
+        id,
+        severity,
+        summary: text,
+        help: `${text}\n\n\`\`\`yaml\n${wrong}\`\`\`\n`,
+      }));
+      context.print(renderSarif({ version: VERSION, rules, findings: shown, suppressed: report.suppressed }));
+      break;
+    }
+    case 'junit':
+      context.print(renderJunit('policy lint', junitCases(files, shown, failOn)));
+      break;
+    case 'github':
+      context.print(renderGithub(shown));
+      context.note(summary);
+      break;
+    case 'markdown':
+      context.print(renderMarkdown(shown, summary));
+      break;
+    default:
+      if (shown.length > 0) context.print(`${renderFindings(shown)}\n`);
+      context.print(summary);
   }
   return failed ? 1 : 0;
 };
 
+const SEVERITIES = ['error', 'warning', 'info'] as const;
+
+function severityOption(input: Input, name: string, flagName: string, otherwise: Severity): Severity {
+  const text = textOption(input, name) ?? otherwise;
+  const found = SEVERITIES.find((each) => each === text);
+  if (found === undefined) throw new Fault('USAGE', 'usage', `\`--${flagName} ${text}\`: error, warning or info is wanted`);
+  return found;
+}
+
+function lintOptions(input: Input): LintOptions {
+  const rules = listOption(input, 'rule').flatMap((each) => each.split(','));
+  const unknown = rules.find((rule) => !RULE_PAGES.some(({ id }) => id === rule));
+  if (unknown !== undefined) throw new Fault('USAGE', 'usage', `no rule is called \`${unknown}\``, { hint: 'docs/rules/ lists them' });
+  const version = textOption(input, 'meshVersion');
+  if (version !== undefined && !isVersion(version))
+    throw new Fault('USAGE', 'usage', `\`--mesh-version ${version}\` is no version`, { hint: 'write `1.28.5`' });
+  const rootNamespace = textOption(input, 'rootNamespace');
+  return {
+    rules: rules.length === 0 ? undefined : rules,
+    ...(version === undefined ? {} : { version }),
+    ...(rootNamespace === undefined ? {} : { rootNamespace }),
+  };
+}
+
+function baselineOf(context: Context, file: string | undefined): ReadonlySet<string> {
+  if (file === undefined) return new Set();
+  const [text] = readTexts(context, [file]);
+  const { known, findings } = readBaseline(file, text?.text ?? '');
+  if (findings.length === 0) return known;
+  context.note(`${renderFindings(findings)}\n`);
+  throw new Fault('USAGE', 'usage', `${file} is no baseline of \`policy lint\``, { hint: 'make one with --write-baseline FILE' });
+}
+
+function summaryOf(report: LintReport, fresh: readonly Reported[], left: number, meshFile: string | undefined): string {
+  const skipped = Object.entries(report.skipped).map(([kind, count]) => `${count} ${kind}`);
+  const lines = [
+    `${summarize(fresh)}${meshFile === undefined ? '; no mesh file: judged by the policy alone' : ''}`,
+    ...(report.suppressed.length > 0 ? [`${report.suppressed.length} hidden by comments in the files`] : []),
+    ...(left > 0 ? [`${left} known from the baseline`] : []),
+    ...(report.judged > 0 ? [`${report.judged} policies of other meshes judged by their own schema`] : []),
+    ...(skipped.length > 0 ? [`skipped: ${skipped.join(', ')}`] : []),
+  ];
+  return `${lines.join('\n')}\n`;
+}
+
+/** One case a finding, failed when it is as severe as `--fail-on`; a file without any is one that passed. */
+function junitCases(
+  files: readonly { readonly file: string }[],
+  findings: readonly Reported[],
+  failOn: Severity,
+): Parameters<typeof renderJunit>[1] {
+  return files.flatMap(({ file }) => {
+    const own = findings.filter(({ place }) => (place?.file ?? files[0]?.file) === file);
+    if (own.length === 0) return [{ name: 'policy lint', file, line: 1, failures: [] }];
+    return own.map((finding) => ({
+      name: `${finding.rule}: ${finding.what}`,
+      file,
+      line: finding.place?.line ?? 1,
+      failures: reaches([finding], failOn) ? [finding.what, ...(finding.fix === undefined ? [] : [`fix: ${finding.fix}`])] : [],
+    }));
+  });
+}
+
 function findMeshFile(context: Context, named: string | undefined, first: string): string | undefined {
   if (named !== undefined) return named;
-  return nearestMeshFile(first === '-' ? context.cwd : dirname(resolve(context.cwd, first)));
+  const path = resolve(context.cwd, first);
+  return nearestMeshFile(first === '-' || !existsSync(path) ? context.cwd : dirname(path));
 }

@@ -17,6 +17,8 @@ import type { Context, Input } from '../context.ts';
 import { stateOption, textOption } from '../input.ts';
 import { nearestMeshFile } from '../mesh-file.ts';
 import { readTexts } from '../read-files.ts';
+import { isPolicyFile } from './files.ts';
+import { readRange } from './revisions.ts';
 
 export interface Subject {
   readonly policy: CompiledPolicy;
@@ -39,10 +41,24 @@ export async function loadSubject(context: Context, input: Input, paths: readonl
 }
 
 /**
- * The two sides of a comparison: each a file or directory, or `policy/7`, a revision of the running mesh. Beside a revision, files are judged
+ * The two sides of a comparison: each a file or directory, or `policy/7`, a revision of the running mesh; or both as a range of git revisions
+ * with the paths that are meant. Beside a revision, files are judged
  * with the services of that mesh, unless `--mesh` names others.
  */
-export async function loadSides(context: Context, input: Input, named: readonly [string, string]): Promise<[Subject, Subject]> {
+export async function loadSides(context: Context, input: Input, first: string, rest: readonly string[]): Promise<[Subject, Subject]> {
+  const range = existsSync(resolve(context.cwd, first)) ? undefined : readRange(context.cwd, first, rest);
+  if (range !== undefined) {
+    const file = textOption(input, 'mesh');
+    const mesh = file === undefined ? undefined : readMesh(context, file);
+    const sides = range.map((side) => subjectOf(context, side.files, mesh ?? side.mesh, side.name));
+    return sides as [Subject, Subject];
+  }
+  const [second] = rest;
+  if (second === undefined || rest.length > 1)
+    throw new Fault('USAGE', 'usage', `two policies are compared, and ${rest.length + 1} are named`, {
+      hint: 'name the old and the new one, or a range of git revisions: `main..HEAD -- PATH`',
+    });
+  const named = [first, second] as const;
   const running = await Promise.all(named.map((each) => loadRevision(context, input, each)));
   const mesh = textOption(input, 'mesh') === undefined ? running.find((each) => each !== undefined)?.mesh : undefined;
   const sides = named.map((each, i) => {
@@ -77,9 +93,7 @@ export function readPolicyTexts(context: Context, names: readonly string[]): Pol
   return names.flatMap((name) => {
     const path = resolve(context.cwd, name);
     if (name === '-' || !existsSync(path) || !statSync(path).isDirectory()) return readTexts(context, [name]);
-    const files = readdirSync(path, { recursive: true, encoding: 'utf8' })
-      .filter((file) => /\.ya?ml$/.test(file) && !/(?:^|\/)mesh\.ya?ml$/.test(file) && !file.split('/').includes('node_modules'))
-      .sort();
+    const files = readdirSync(path, { recursive: true, encoding: 'utf8' }).filter(isPolicyFile).sort();
     if (files.length === 0) throw new Fault('FILE_UNREADABLE', 'usage', `there is no policy file in \`${name}\``);
     return readTexts(
       context,

@@ -3,6 +3,7 @@ import { Fault } from '../../base/fault.ts';
 import { printPlace } from '../../base/place.ts';
 import { printable } from '../../base/printable.ts';
 import { type CasesRun, runCases } from '../../policy/run-cases.ts';
+import { renderJunit } from '../../views/report/junit.ts';
 import type { Run } from '../context.ts';
 import { document } from '../document.ts';
 import { flag, listArgument, outputOption } from '../input.ts';
@@ -25,7 +26,13 @@ export const run: Run = async (context, input) => {
   );
   const failed = done.results.filter(({ passed }) => !passed).length;
   if (format === 'json') context.print(document('PolicyTestReport', report(done, subject.source)));
-  else if (format === 'junit') context.print(junit(done, subject.source));
+  else if (format === 'junit')
+    context.print(
+      renderJunit(
+        subject.source,
+        done.results.map(({ case: { name, place }, failures }) => ({ name, file: place.file, line: place.line, failures })),
+      ),
+    );
   else context.print(tap(done, flag(input, 'coverage')));
   return failed > 0 ? 1 : 0;
 };
@@ -61,18 +68,4 @@ function tap({ results, untouched }: CasesRun, coverage: boolean): string {
     for (const { id, place } of untouched) lines.push(`#   ${place.file}:${place.line}  ${printable(id)}`);
   }
   return `${lines.join('\n')}\n`;
-}
-
-const ESCAPES: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' };
-const forXml = (text: string): string => printable(text).replace(/[&<>"]/g, (each) => ESCAPES[each] ?? each);
-
-function junit({ results }: CasesRun, source: string): string {
-  const failed = results.filter(({ passed }) => !passed).length;
-  const cases = results.map(({ case: { name, place }, passed, failures }) => {
-    const head = `    <testcase name="${forXml(name)}" classname="${forXml(place.file)}" file="${forXml(place.file)}" line="${place.line}"`;
-    return passed
-      ? `${head}/>`
-      : `${head}>\n      <failure message="${forXml(failures[0] ?? '')}">${forXml(failures.join('\n'))}</failure>\n    </testcase>`;
-  });
-  return `<?xml version="1.0" encoding="UTF-8"?>\n<testsuites>\n  <testsuite name="${forXml(source)}" tests="${results.length}" failures="${failed}">\n${cases.join('\n')}\n  </testsuite>\n</testsuites>\n`;
 }

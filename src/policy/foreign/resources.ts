@@ -92,3 +92,24 @@ export function matchLabelsOf(selector: unknown): Record<string, string> {
 export function hasLabels(labels: Readonly<Record<string, string>>, wanted: Readonly<Record<string, string>>): boolean {
   return Object.entries(wanted).every(([key, value]) => labels[key] === value);
 }
+
+/** Whether labels fit a selector of Kubernetes: `matchLabels` and `matchExpressions`, all of them. */
+export function fitsSelector(labels: Readonly<Record<string, string>>, selector: Readonly<Record<string, unknown>>): boolean {
+  const expressions = (mapList(selector['matchExpressions']) ?? []).every((expression) => {
+    const value = labels[String(expression['key'])];
+    const values = textList(expression['values']) ?? [];
+    switch (expression['operator']) {
+      case 'In':
+        return value !== undefined && values.includes(value);
+      case 'NotIn':
+        return value === undefined || !values.includes(value);
+      case 'Exists':
+        return value !== undefined;
+      case 'DoesNotExist':
+        return value === undefined;
+      default:
+        return false;
+    }
+  });
+  return expressions && hasLabels(labels, matchLabelsOf(selector));
+}

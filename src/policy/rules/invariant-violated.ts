@@ -1,15 +1,27 @@
 // A promise under `invariants:` that the rules break: proved with a path of requests, each of which the policy allows.
 import type { Finding } from '../../base/finding.ts';
 import { compilePolicy, meshOfPolicy } from '../compile.ts';
-import type { LintRule } from '../lint.ts';
 import { printRequest } from '../reachability.ts';
+import type { LintRule } from '../rule.ts';
 import { verify } from '../verify.ts';
 
 export const invariantViolated: LintRule = {
   id: 'invariant-violated',
+  severity: 'error',
   summary:
     'The rules break a promise that the policy makes under `invariants:`. The finding shows one path of requests, each of which is allowed; `policy verify` shows more.',
-  run: ({ document, names, mesh }) => {
+  wrong: `apiVersion: meshctl.dev/v1
+kind: Policy
+services: {web: {}, orders: {}, payments: {}}
+allow:
+  - web -> orders: any
+  - orders -> payments: POST /charge
+invariants:
+  - never: web => payments
+    why: cards are seen by payments alone
+`,
+  mend: [['  - orders -> payments: POST /charge\n', '']],
+  native: ({ document, names, mesh }) => {
     if (document.invariants.length === 0) return [];
     const policy = compilePolicy(document, [], mesh ?? meshOfPolicy(document), 0);
     // Names that are not known are findings of their own.

@@ -1,19 +1,29 @@
 // The mesh file owns names, namespaces and the trust domain; a policy that contradicts it is about another mesh.
 import type { Finding } from '../../base/finding.ts';
-import type { LintRule } from '../lint.ts';
 import { parseServiceId } from '../names.ts';
+import type { LintRule } from '../rule.ts';
 
 export const serviceMismatch: LintRule = {
   id: 'service-mismatch',
+  severity: 'error',
   summary:
     "The policy contradicts the mesh file about a service's identity or tier, or about the trust domain; or an `id` is not `ns/NAMESPACE/sa/NAME`.",
-  run: ({ document, mesh }) => {
+  wrong: `apiVersion: meshctl.dev/v1
+kind: Policy
+services:
+  web: {id: web}
+allow:
+  - web -> web: any
+`,
+  mend: [['id: web', 'id: ns/shop/sa/web']],
+  native: ({ document, mesh }) => {
     const findings: Finding[] = [];
     if (mesh !== undefined && document.trustDomain !== undefined && document.trustDomain !== mesh.trustDomain) {
       findings.push({
         rule: 'service-mismatch',
         severity: 'error',
         what: `the policy is for trust domain \`${document.trustDomain}\`, the mesh file says \`${mesh.trustDomain}\``,
+        ...(document.places.trustDomain === undefined ? {} : { place: document.places.trustDomain }),
       });
     }
     for (const service of document.services) {

@@ -1,12 +1,23 @@
 // An allow rule below the callee's trust tier: it grants nothing, because the floor is enforced before every allow.
 import type { Finding } from '../../base/finding.ts';
-import type { LintRule } from '../lint.ts';
+import type { LintRule } from '../rule.ts';
 
 export const tierViolation: LintRule = {
   id: 'tier-violation',
+  severity: 'error',
   summary:
     'An allow rule lets a less trusted tier call a more trusted one below its `acceptsFrom`, with no bridge at either end. The proxy refuses such calls whatever the rule says; the rule shows that somebody expects otherwise.',
-  run: ({ document, names, resolver }) => {
+  wrong: `apiVersion: meshctl.dev/v1
+kind: Policy
+tiers: [low, high]
+services:
+  web: {tier: low}
+  payments: {tier: high}
+allow:
+  - web -> payments: POST /charge
+`,
+  mend: [['payments: {tier: high}', 'payments: {tier: low}']],
+  native: ({ document, names, resolver }) => {
     if (document.tiers.length === 0) return [];
     const findings: Finding[] = [];
     for (const rule of document.allow) {

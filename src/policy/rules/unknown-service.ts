@@ -2,13 +2,21 @@
 import type { Finding } from '../../base/finding.ts';
 import type { Place } from '../../base/place.ts';
 import { didYouMean } from '../../base/suggest.ts';
-import type { LintRule } from '../lint.ts';
 import type { WhoText } from '../reader/rule-text.ts';
+import type { LintRule } from '../rule.ts';
 
 export const unknownService: LintRule = {
   id: 'unknown-service',
+  severity: 'error',
   summary: 'A rule or group names a service or group that does not exist, so it protects or grants nothing; the policy is not applied.',
-  run: ({ document, names }) => {
+  wrong: `apiVersion: meshctl.dev/v1
+kind: Policy
+services: {web: {}, orders: {}}
+allow:
+  - web -> odrers: any
+`,
+  mend: [['odrers', 'orders']],
+  native: ({ document, names }) => {
     const known = [...names.services.keys(), ...names.groups.keys()];
     const findings: Finding[] = [];
     const check = (who: WhoText, place: Place, inGroup: boolean): void => {

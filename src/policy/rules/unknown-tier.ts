@@ -2,12 +2,22 @@
 import type { Finding } from '../../base/finding.ts';
 import type { Place } from '../../base/place.ts';
 import { didYouMean } from '../../base/suggest.ts';
-import type { LintRule } from '../lint.ts';
+import type { LintRule } from '../rule.ts';
 
 export const unknownTier: LintRule = {
   id: 'unknown-tier',
+  severity: 'error',
   summary: 'A service, rule or `acceptsFrom` names a tier that `tiers:` does not list, or a tier is listed twice.',
-  run: ({ document, names, mesh }) => {
+  wrong: `apiVersion: meshctl.dev/v1
+kind: Policy
+tiers: [low, high]
+services:
+  web: {tier: lwo}
+allow:
+  - web -> web: any
+`,
+  mend: [['lwo', 'low']],
+  native: ({ document, names, mesh }) => {
     const findings: Finding[] = [];
     const check = (tier: string | undefined, place: Place | undefined): void => {
       if (tier === undefined || names.tiers.has(tier)) return;

@@ -1,11 +1,19 @@
 // A service of the policy that no rule speaks of: nothing may call it and it may call nothing.
-import type { LintRule } from '../lint.ts';
+import type { LintRule } from '../rule.ts';
 
 export const unusedService: LintRule = {
   id: 'unused-service',
+  severity: 'warning',
   summary:
     'No rule names the service, directly or through a group, namespace or tier: nothing may call it and it may call nothing. Often a rule was forgotten, or the entry is left over.',
-  run: ({ document, resolver }) => {
+  wrong: `apiVersion: meshctl.dev/v1
+kind: Policy
+services: {web: {}, orders: {}, reviews: {}}
+allow:
+  - web -> orders: any
+`,
+  mend: [[', reviews: {}', '']],
+  native: ({ document, resolver }) => {
     const named = new Set([...document.allow, ...document.deny].flatMap(({ from, to }) => [resolver.meant(from), resolver.meant(to)]));
     const used = new Set([...named].flatMap((services) => services.map(({ name }) => name)));
     return document.services

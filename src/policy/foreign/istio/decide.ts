@@ -6,6 +6,7 @@
 //
 // Source: istio.io, Security / Authorization Policy; pilot/pkg/security/authz/builder and ztunnel's RBAC.
 import { isInBlock } from '../ip.ts';
+import { peerMode } from '../model.ts';
 import { all, any, type ForeignDecision, type ForeignRequest, type Match, not, toMatch } from '../request.ts';
 import { hasLabels, isMap, mapList, matchLabelsOf, type Resource, specOf, textList } from '../resources.ts';
 import { isTemplate, matchString, matchTemplate, type Normalization, normalizeIstioPath } from './path.ts';
@@ -29,7 +30,7 @@ interface Policy {
 
 export function decideIstio(resources: readonly Resource[], context: IstioContext, request: ForeignRequest): ForeignDecision {
   const known = resources.filter(({ apiVersion }) => apiVersion.startsWith('security.istio.io/'));
-  const mode = peerMode(known, context, request);
+  const mode = peerMode({ resources: known, settings: context }, request.destination, request.destination.port);
   if (mode === 'STRICT' && request.source.identity === undefined) return { decision: 'deny', by: 'PeerAuthentication: STRICT', dryRun: {} };
   const policies = known
     .filter(({ kind }) => kind === 'AuthorizationPolicy')
@@ -112,33 +113,6 @@ function isTarget(
   if (target['kind'] === 'Gateway') return resource.namespace === namespace && gateway !== undefined && gateway === target['name'];
   if (target['kind'] === 'GatewayClass') return isRoot && (enforcement === 'waypoint' || gateway !== undefined);
   return false;
-}
-
-/** The most specific PeerAuthentication that says something: for the port, the workload, the namespace, the mesh. */
-function peerMode(resources: readonly Resource[], context: IstioContext, { destination }: ForeignRequest): string {
-  const peers = resources.filter(({ kind }) => kind === 'PeerAuthentication');
-  const said = (value: unknown): string | undefined => {
-    const mode = isMap(value) ? value['mode'] : undefined;
-    return typeof mode === 'string' && mode !== 'UNSET' ? mode : undefined;
-  };
-  const here = peers.filter(({ namespace }) => namespace === destination.namespace);
-  const hasSelector = (resource: Resource): boolean => {
-    return Object.keys(matchLabelsOf(specOf(resource)['selector'])).length > 0;
-  };
-  const workload = here.find(
-    (resource) => hasSelector(resource) && hasLabels(destination.labels, matchLabelsOf(specOf(resource)['selector'])),
-  );
-  const namespace = here.find((resource) => !hasSelector(resource));
-  const root = peers.find((resource) => resource.namespace === context.rootNamespace && !hasSelector(resource));
-  const ports = workload === undefined ? undefined : specOf(workload)['portLevelMtls'];
-  const port = isMap(ports) ? said(ports[String(destination.port)]) : undefined;
-  return (
-    port ??
-    [workload, namespace, root]
-      .map((each) => (each === undefined ? undefined : said(specOf(each)['mtls'])))
-      .find((mode) => mode !== undefined) ??
-    'PERMISSIVE'
-  );
 }
 
 const HTTP_OPERATION = ['hosts', 'methods', 'paths'];

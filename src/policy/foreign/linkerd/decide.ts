@@ -7,7 +7,7 @@
 // Source: linkerd2 policy-controller (core, k8s/index, grpc/inbound) and policy-test.
 import { isInBlock } from '../ip.ts';
 import { all, any, type ForeignDecision, type ForeignRequest, type Match, toMatch } from '../request.ts';
-import { hasLabels, isMap, mapList, matchLabelsOf, type Resource, specOf, textList } from '../resources.ts';
+import { fitsSelector, isMap, mapList, type Resource, specOf, textList } from '../resources.ts';
 
 export interface LinkerdContext {
   /** `cluster.local` of `sa.ns.serviceaccount.identity.linkerd.cluster.local`. */
@@ -64,7 +64,7 @@ class Judge {
       return (
         server.namespace === destination.namespace &&
         isMap(podSelector) &&
-        isSelected(destination.labels, podSelector) &&
+        fitsSelector(destination.labels, podSelector) &&
         (port === destination.port || port === destination.portName || String(port) === String(destination.port))
       );
     });
@@ -142,7 +142,7 @@ class Judge {
       .filter((authorization) => {
         const wanted = specOf(authorization)['server'];
         if (!isMap(wanted) || authorization.namespace !== server.namespace) return false;
-        return wanted['name'] === server.name || (isMap(wanted['selector']) && isSelected(server.labels, wanted['selector']));
+        return wanted['name'] === server.name || (isMap(wanted['selector']) && fitsSelector(server.labels, wanted['selector']));
       })
       .map((authorization) => {
         const client = specOf(authorization)['client'];
@@ -220,26 +220,6 @@ class Judge {
   }
 }
 
-function isSelected(labels: Readonly<Record<string, string>>, selector: Map): boolean {
-  const expressions = (mapList(selector['matchExpressions']) ?? []).every((expression) => {
-    const value = labels[String(expression['key'])];
-    const values = textList(expression['values']) ?? [];
-    switch (expression['operator']) {
-      case 'In':
-        return value !== undefined && values.includes(value);
-      case 'NotIn':
-        return value === undefined || !values.includes(value);
-      case 'Exists':
-        return value !== undefined;
-      case 'DoesNotExist':
-        return value === undefined;
-      default:
-        return false;
-    }
-  });
-  return expressions && hasLabels(labels, matchLabelsOf(selector));
-}
-
 type Http = NonNullable<ForeignRequest['http']>;
 
 function fitsHost(pattern: string, host: string): boolean {
@@ -248,7 +228,7 @@ function fitsHost(pattern: string, host: string): boolean {
 }
 
 /** Gateway API: everything that a match names must fit; a prefix compares whole segments. */
-function fitsHttp(match: Map, { method, path: target, headers }: Http): boolean {
+export function fitsHttp(match: Map, { method, path: target, headers }: Http): boolean {
   const [path = '', query = ''] = target.split('?');
   const wanted = isMap(match['path']) ? match['path'] : { type: 'PathPrefix', value: '/' };
   const value = String(wanted['value'] ?? '/');
