@@ -30,7 +30,13 @@ _meshctl() {
     'policy diff --fail-if') COMPREPLY=($(compgen -W 'widened narrowed changed' -- "$cur")); return ;;
     'policy diff -o'|'policy diff --output') COMPREPLY=($(compgen -W 'table json markdown' -- "$cur")); return ;;
     'policy graph -o'|'policy graph --output') COMPREPLY=($(compgen -W 'table json dot mermaid' -- "$cur")); return ;;
+    'policy convert --to') COMPREPLY=($(compgen -W 'long short' -- "$cur")); return ;;
+    'policy apply --audit') COMPREPLY=($(compgen -W 'all' -- "$cur")); return ;;
     'policy apply -o'|'policy apply --output') COMPREPLY=($(compgen -W 'table json' -- "$cur")); return ;;
+    'policy rollback -o'|'policy rollback --output') COMPREPLY=($(compgen -W 'table json' -- "$cur")); return ;;
+    'policy denials -o'|'policy denials --output') COMPREPLY=($(compgen -W 'table json' -- "$cur")); return ;;
+    'policy replay -o'|'policy replay --output') COMPREPLY=($(compgen -W 'table json' -- "$cur")); return ;;
+    'policy learn -o'|'policy learn --output') COMPREPLY=($(compgen -W 'yaml json' -- "$cur")); return ;;
     'policy show -o'|'policy show --output') COMPREPLY=($(compgen -W 'yaml json' -- "$cur")); return ;;
     'policy history -o'|'policy history --output') COMPREPLY=($(compgen -W 'table json' -- "$cur")); return ;;
     'proxy status -o'|'proxy status --output') COMPREPLY=($(compgen -W 'table json' -- "$cur")); return ;;
@@ -41,7 +47,7 @@ _meshctl() {
   case "$command" in
     '') COMPREPLY=($(compgen -W 'demo init up down status logs top stat trace certs policy proxy completion version --help --version' -- "$cur")); return ;;
     'certs') COMPREPLY=($(compgen -W 'issue inspect list' -- "$cur")); return ;;
-    'policy') COMPREPLY=($(compgen -W 'lint check explain verify test diff graph apply show history' -- "$cur")); return ;;
+    'policy') COMPREPLY=($(compgen -W 'lint check explain verify test diff graph fmt convert apply rollback denials replay learn show history' -- "$cur")); return ;;
     'proxy') COMPREPLY=($(compgen -W 'status config run' -- "$cur")); return ;;
     'completion') COMPREPLY=($(compgen -W 'bash zsh fish powershell' -- "$cur")); return ;;
   esac
@@ -59,13 +65,19 @@ _meshctl() {
     'certs inspect') flags='-o --output --help --debug --no-color' ;;
     'certs list') flags='--state -o --output --help --debug --no-color' ;;
     'policy lint') flags='--mesh --fail-on --show --rule --baseline --write-baseline --fix --mesh-version --root-namespace -o --output --help --debug --no-color' ;;
-    'policy check') flags='--method --path --grpc --tcp --header --port --policy --mesh --state -o --output --help --debug --no-color' ;;
+    'policy check') flags='--method --path --grpc --tcp --header --port --from-trace --policy --mesh --state -o --output --help --debug --no-color' ;;
     'policy explain') flags='--method --path --grpc --tcp --header --port --policy --mesh --state -o --output --help --debug --no-color' ;;
     'policy verify') flags='--mesh --state -o --output --help --debug --no-color' ;;
     'policy test') flags='--coverage --mesh --state -o --output --help --debug --no-color' ;;
     'policy diff') flags='--fail-if --mesh --state -o --output --help --debug --no-color' ;;
     'policy graph') flags='--from --policy --mesh --state -o --output --help --debug --no-color' ;;
-    'policy apply') flags='--message --dry-run --timeout --state -o --output --help --debug --no-color' ;;
+    'policy fmt') flags='--check --help --debug --no-color' ;;
+    'policy convert') flags='--to --help --debug --no-color' ;;
+    'policy apply') flags='--message --dry-run --audit --yes --timeout --state -o --output --help --debug --no-color' ;;
+    'policy rollback') flags='--dry-run --timeout --state -o --output --help --debug --no-color' ;;
+    'policy denials') flags='--since --audited --state -o --output --help --debug --no-color' ;;
+    'policy replay') flags='--since --mesh --state -o --output --help --debug --no-color' ;;
+    'policy learn') flags='--since --denied --state -o --output --help --debug --no-color' ;;
     'policy show') flags='--state -o --output --help --debug --no-color' ;;
     'policy history') flags='--state -o --output --help --debug --no-color' ;;
     'proxy status') flags='--state -o --output --help --debug --no-color' ;;

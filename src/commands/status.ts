@@ -12,6 +12,12 @@ export const ISOLATED = 'isolated: each instance has a network and users of its 
 export const NOT_ISOLATED =
   'not isolated: policy holds for traffic through the proxies; processes of the same user can still reach each other directly';
 
+const AUDIT = {
+  none: '',
+  default: ' (audit: what no rule allows passes, and is reported)',
+  all: ' (audit: everything with an identity passes, and is reported)',
+} as const;
+
 export const run: Run = async (context, input) => {
   const format = outputOption(input, ['table', 'json']);
   const status = await withMesh(context, input, (mesh) => mesh.request('status', null));
@@ -59,7 +65,7 @@ export const run: Run = async (context, input) => {
       ? `policy revision ${status.policyRevision} is unreadable and refuses everything: ${status.policyUnreadable}`
       : status.policyRevision === 0
         ? 'no policy: every request is denied'
-        : `policy revision ${status.policyRevision}`;
+        : `policy revision ${status.policyRevision}${AUDIT[status.policyAudit]}`;
   context.print(
     paint(
       'dim',

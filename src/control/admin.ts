@@ -6,12 +6,14 @@ import { INGRESS, makeSpiffeId, NAME, parseSpiffeId, printSpiffeId, type SpiffeI
 import type { InstanceState, ProxyCommand, ResourceSample } from '../mesh/messages.ts';
 import type { ProxySnapshot } from '../mesh/snapshot.ts';
 import { type MeshSpec, MIN_TTL_MS } from '../mesh/spec.ts';
+import type { Audit } from '../policy/compile.ts';
 import type { PolicyText } from '../policy/document.ts';
 import { lintPolicy } from '../policy/lint.ts';
 import { goldenRows, type Stat } from '../signals/golden.ts';
 import { assembleTrace, type Trace } from '../traces/assemble.ts';
 import type { ControlPlane } from './plane.ts';
 import type { PolicyRevision, TraceMatch } from './store.ts';
+import { observe, type Traffic } from './traffic.ts';
 
 /** Every method with the type of its parameters and of its answer. */
 export interface AdminMethods {
@@ -40,11 +42,12 @@ export interface AdminMethods {
   'certs.issue': { params: { name: string; request: string; ttlMs?: number }; result: IssuedFiles };
   'policy.lint': { params: { files: PolicyText[] }; result: { findings: Finding[] } };
   'policy.apply': {
-    params: { files: PolicyText[]; user: string; message: string };
+    params: { files: PolicyText[]; user: string; message: string; audit?: Audit };
     result: { revision: number; changed: boolean; findings: Finding[] };
   };
   'policy.show': { params: { revision?: number }; result: PolicyRevision };
   'policy.history': { params: null; result: Omit<PolicyRevision, 'files'>[] };
+  'policy.traffic': { params: { sinceMs: number }; result: Traffic };
   'proxy.status': { params: null; result: { proxies: ProxyItem[] } };
   'proxy.config': { params: { instance: string }; result: ProxySnapshot };
   'proxy.cut': { params: Omit<ProxyCommand, 'kind'>; result: { proxies: { instance: string; ended: number | null }[] } };
@@ -61,6 +64,8 @@ export interface StatusReport {
   readonly startTime: string;
   readonly policyRevision: number;
   readonly policyUnreadable: string | null;
+  /** What the policy only reports: `default` what no rule allows, `all` floors and `deny` too. */
+  readonly policyAudit: Audit;
   readonly instances: readonly {
     readonly service: string;
     readonly instance: string;
@@ -143,6 +148,7 @@ const HANDLERS: Handlers = {
       startTime: new Date(mesh.startedAtMs).toISOString(),
       policyRevision: policy.revision,
       policyUnreadable: policy.unreadable ?? null,
+      policyAudit: plane.store.newestPolicy()?.audit ?? 'none',
       instances: plane.instances.map((instance) => {
         const issued = plane.store.newestIssued(instance.instance);
         return {
@@ -247,8 +253,8 @@ const HANDLERS: Handlers = {
     };
   },
   'policy.lint': (plane, { files }) => ({ findings: lintPolicy(files, plane.mesh.spec).findings }),
-  'policy.apply': (plane, { files, user, message }) => {
-    const { revision, findings, changed } = plane.applyPolicy(files, user, message);
+  'policy.apply': (plane, { files, user, message, audit }) => {
+    const { revision, findings, changed } = plane.applyPolicy(files, user, message, audit ?? 'none');
     return { revision: revision.revision, changed, findings };
   },
   'policy.show': (plane, { revision }) => {
@@ -264,6 +270,7 @@ const HANDLERS: Handlers = {
     return found;
   },
   'policy.history': (plane) => plane.store.policies().map(({ files: _files, ...rest }) => rest),
+  'policy.traffic': (plane, { sinceMs }) => observe(plane.store.pagesSince(sinceMs), plane.mesh.spec),
   'proxy.status': (plane) => ({
     proxies: plane.instances.map(({ instance, service }) => {
       const session = plane.sessions.get(instance);

@@ -12,7 +12,7 @@ import type { CompiledPolicy } from '../mesh/authorization.ts';
 import type { InstanceState, ResourceSample } from '../mesh/messages.ts';
 import type { MeshSnapshot, ProxySnapshot } from '../mesh/snapshot.ts';
 import { type MeshSpec, zoneOf } from '../mesh/spec.ts';
-import { compilePolicy, emptyPolicy } from '../policy/compile.ts';
+import { type Audit, audited, compilePolicy, emptyPolicy } from '../policy/compile.ts';
 import type { PolicyText } from '../policy/document.ts';
 import { lintPolicy } from '../policy/lint.ts';
 import { assembleSnapshot } from './assemble.ts';
@@ -90,14 +90,15 @@ export class ControlPlane {
     files: readonly PolicyText[],
     user: string,
     message: string,
+    audit: Audit,
   ): { revision: PolicyRevision; findings: Finding[]; changed: boolean } {
     const { findings } = lintPolicy(files, this.mesh.spec);
     if (reaches(findings, 'error'))
       throw new Fault('POLICY_REFUSED', 'denied', 'the policy has errors and was not applied', { hint: 'run `meshctl policy lint` on it' });
     const newest = this.store.newestPolicy();
     const hash = hashOf(files);
-    if (newest?.hash === hash) return { revision: newest, findings, changed: false };
-    const revision = this.#saveRevision(files, user, message, 'apply');
+    if (newest?.hash === hash && newest.audit === audit) return { revision: newest, findings, changed: false };
+    const revision = this.#saveRevision(files, user, message, 'apply', audit);
     return { revision, findings, changed: true };
   }
 
@@ -135,7 +136,13 @@ export class ControlPlane {
     else this.#policy = undefined;
   }
 
-  #saveRevision(files: readonly PolicyText[], user: string, message: string, origin: PolicyRevision['origin']): PolicyRevision {
+  #saveRevision(
+    files: readonly PolicyText[],
+    user: string,
+    message: string,
+    origin: PolicyRevision['origin'],
+    audit: Audit = 'none',
+  ): PolicyRevision {
     const revision: PolicyRevision = {
       revision: (this.store.newestPolicy()?.revision ?? 0) + 1,
       hash: hashOf(files),
@@ -143,6 +150,7 @@ export class ControlPlane {
       user,
       message,
       origin,
+      audit,
       files,
     };
     this.store.savePolicy(revision);
@@ -153,7 +161,7 @@ export class ControlPlane {
   // What cannot be compiled becomes a policy that refuses everything and says why.
   #compile(revision: PolicyRevision): void {
     const { document, findings } = lintPolicy(revision.files, this.mesh.spec);
-    this.#policy = compilePolicy(document, findings, this.mesh.spec, revision.revision);
+    this.#policy = audited(compilePolicy(document, findings, this.mesh.spec, revision.revision), revision.audit);
     this.publish();
   }
 }

@@ -1,5 +1,6 @@
 // Port Store: what the control plane keeps. Implemented by platform/local/store.ts on SQLite.
 import type { SeriesSample } from '../mesh/messages.ts';
+import type { Audit } from '../policy/compile.ts';
 import type { WindowSeries } from '../signals/golden.ts';
 import type { Span } from '../traces/span.ts';
 
@@ -24,6 +25,7 @@ export interface PolicyRevision {
   readonly message: string;
   /** `file`: from the mesh file's `policy:`; `apply`: by `meshctl policy apply`. */
   readonly origin: 'file' | 'apply';
+  readonly audit: Audit;
   readonly files: readonly { readonly file: string; readonly text: string }[];
 }
 
@@ -56,6 +58,8 @@ export interface Store {
   /** Newest first. */
   recentTraces(query: RecentQuery): TraceMatch[];
   spansOf(traceId: string): Span[];
+  /** Spans that began since then, oldest first, a page at a time: between two pages others get their turn. */
+  pagesSince(fromMs: number): AsyncIterable<readonly Span[]>;
   /** Spans that the store had no room for, or could not write, since it was opened. */
   readonly droppedSpans: number;
   close(): void;

@@ -58,6 +58,8 @@ export interface CompiledPolicy {
   readonly unreadable?: string;
   readonly trustDomain: string;
   readonly default: 'deny' | 'audit';
+  /** Tier floors and `deny` only report; identity still decides. */
+  readonly auditsAll?: true;
   /** Least trusted first; `accepts` is the lowest rank that the tier takes requests from. Empty: no floors. */
   readonly tiers: readonly { readonly name: string; readonly accepts: number }[];
   readonly services: readonly PolicyService[];

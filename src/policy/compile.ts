@@ -68,6 +68,15 @@ export function compilePolicy(document: PolicyDocument, findings: readonly Findi
   return { revision, trustDomain, default: document.default ?? 'deny', tiers, services, allow, deny };
 }
 
+/** What a revision does with what it would deny: refuse it, or let pass what no rule allows (`default`), or all of it but missing identity. */
+export type Audit = 'none' | 'default' | 'all';
+
+/** A policy that is tried out. One that cannot be read refuses all the same. */
+export function audited(policy: CompiledPolicy, audit: Audit): CompiledPolicy {
+  if (audit === 'none' || policy.unreadable !== undefined) return policy;
+  return { ...policy, default: 'audit', ...(audit === 'all' ? { auditsAll: true as const } : {}) };
+}
+
 /** What an operation's text means to the evaluator. */
 export function toOperation(op: OpText): Operation {
   if (op.kind !== 'grpc') return op;

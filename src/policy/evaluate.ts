@@ -62,11 +62,11 @@ export function evaluate(policy: CompiledPolicy, attempt: Attempt): Decision {
     if (!index.speaksOfAny) return decide(policy, 'allowed', 'identity', 'ingress: open to callers from outside');
   }
   const { floor, deny, allow } = index.pair(callee, caller);
-  if (floor !== undefined) return decide(policy, 'denied', 'tier', floor);
+  if (floor !== undefined) return watched(policy, decide(policy, 'denied', 'tier', floor));
   const path = attempt.http?.path;
   const denying = new Search(attempt);
   for (const operations of deny) operations.visit(path, denying);
-  if (denying.found !== undefined) return decideBy(policy, 'denied', 'deny', denying.found);
+  if (denying.found !== undefined) return watched(policy, decideBy(policy, 'denied', 'deny', denying.found));
   const allowing = new Search(attempt);
   for (const operations of allow) operations.visit(path, allowing);
   const passes = allowing.found !== undefined || policy.default === 'audit';
@@ -77,6 +77,11 @@ export function evaluate(policy: CompiledPolicy, attempt: Attempt): Decision {
     return { ...decide(policy, 'allowed', 'default', 'default: audit'), audited: true };
   }
   return decide(policy, 'denied', 'default', 'default: deny');
+}
+
+/** A denial that only reports, where the whole policy is being tried out. */
+function watched(policy: CompiledPolicy, denied: Decision): Decision {
+  return policy.auditsAll ? { ...denied, verdict: 'allowed', audited: true } : denied;
 }
 
 /** What a proxy goes by: `unknown` is denied. */

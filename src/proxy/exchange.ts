@@ -426,14 +426,15 @@ export class Exchange implements UpstreamEvents, Deadline {
 
   /** What the policy is asked about this request. */
   #facts(route: Route): AttemptFacts {
-    const { listener, peer } = this.#origin;
-    const port =
-      listener.kind === 'inbound'
-        ? { name: listener.portName, number: listener.appPort }
-        : { name: 'http', number: listener.kind === 'ingress' ? listener.port : 0 };
     const { method, fields } = this.#head;
     const http = { method, path: route.path, grpc: this.#isGrpc, header: (name: string) => fieldsOf(fields, name) };
-    return { caller: peer?.id, port, http, atMs: nowMs() };
+    return { caller: this.#origin.peer?.id, port: this.#port, http, atMs: nowMs() };
+  }
+
+  get #port(): { readonly name: string; readonly number: number } {
+    const { listener } = this.#origin;
+    if (listener.kind === 'inbound') return { name: listener.portName, number: listener.appPort };
+    return { name: 'http', number: listener.kind === 'ingress' ? listener.port : 0 };
   }
 
   onData(bytes: Buffer): void {
@@ -674,6 +675,9 @@ export class Exchange implements UpstreamEvents, Deadline {
       rule: this.#decision?.rule,
       rulePlace: this.#decision?.place,
       revision: this.#decision?.revision,
+      ...(this.#decision === undefined ? {} : { port: this.#port }),
+      ...(this.#decision?.audited ? { audited: true as const } : {}),
+      ...(this.#isGrpc ? { grpc: true as const } : {}),
     });
   }
 

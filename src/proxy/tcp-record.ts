@@ -12,6 +12,8 @@ export interface TcpFacts {
   /** `tcp` for a connection that ended by itself, else why it did not. */
   readonly outcome: string;
   readonly decision?: Enforced | undefined;
+  /** Of the callee, where its policy judged. */
+  readonly port?: { readonly name: string; readonly number: number } | undefined;
   readonly requestBytes: number;
   readonly responseBytes: number;
 }
@@ -41,6 +43,8 @@ export function recordTcp(runtime: Runtime, facts: TcpFacts): void {
     rule: facts.decision?.rule,
     rulePlace: facts.decision?.place,
     revision: facts.decision?.revision,
+    ...(facts.port === undefined ? {} : { port: facts.port }),
+    ...(facts.decision?.audited ? { audited: true as const } : {}),
     requestBytes: facts.requestBytes,
     responseBytes: facts.responseBytes,
   });

@@ -33,6 +33,12 @@ export interface Span {
   readonly rule: string | undefined;
   readonly rulePlace: string | undefined;
   readonly revision: number | undefined;
+  /** Set when only audit mode let it pass. */
+  readonly audited?: true;
+  /** Port of the callee that was asked for (`server.port`), with its name in the mesh; only where a policy judged. */
+  readonly port?: { readonly name: string; readonly number: number };
+  /** Set for calls of gRPC, by their content type (`rpc.system`). */
+  readonly grpc?: true;
   readonly requestBytes: number;
   readonly responseBytes: number;
 }

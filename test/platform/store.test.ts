@@ -115,7 +115,16 @@ test('forgets what is older than the retention and keeps the rest', () => {
 
 test('keeps what it had after being closed', () => {
   store.addSpans([span('t1', 'r1')]);
-  store.savePolicy({ revision: 1, hash: 'h', appliedAtMs: 1, user: 'u', message: 'm', origin: 'apply', files: [{ file: 'f', text: 't' }] });
+  store.savePolicy({
+    revision: 1,
+    hash: 'h',
+    appliedAtMs: 1,
+    user: 'u',
+    message: 'm',
+    origin: 'apply',
+    audit: 'none',
+    files: [{ file: 'f', text: 't' }],
+  });
   reopen();
   assert.equal(store.findTraces('t1', 1).length, 1);
   assert.equal(store.newestPolicy()?.files[0]?.text, 't');
@@ -140,7 +149,26 @@ test('refuses a database of a later version instead of guessing', () => {
   other.close();
   assert.throws(() => new LocalStore(directory, () => HOUR), { code: 'STORE_NEWER' });
   const mend = new DatabaseSync(join(directory, 'telemetry.db'));
-  mend.exec('PRAGMA user_version = 1');
+  mend.exec('PRAGMA user_version = 2');
   mend.close();
   store = new LocalStore(directory, () => HOUR);
+});
+
+test('a store of version 1 is migrated: its revisions are enforced, and new ones may audit', () => {
+  store.close();
+  const old = new DatabaseSync(join(directory, 'control.db'));
+  old.exec('DROP TABLE policies; PRAGMA user_version = 1');
+  old.exec(
+    'CREATE TABLE policies (revision INTEGER PRIMARY KEY, hash TEXT NOT NULL, applied_at INTEGER NOT NULL, user TEXT NOT NULL, message TEXT NOT NULL, origin TEXT NOT NULL, files TEXT NOT NULL) STRICT',
+  );
+  old.exec("INSERT INTO policies VALUES (1, 'h', 1, 'u', 'm', 'apply', '[]')");
+  old.close();
+  store = new LocalStore(directory, () => 1e12);
+  assert.equal(store.newestPolicy()?.audit, 'none');
+  store.savePolicy({ revision: 2, hash: 'h', appliedAtMs: 1, user: 'u', message: 'm', origin: 'apply', audit: 'all', files: [] });
+  reopen();
+  assert.deepEqual(
+    store.policies().map(({ audit }) => audit),
+    ['none', 'all'],
+  );
 });

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { makeSpiffeId, parseSpiffeId, type SpiffeId } from '../../src/mesh/identity.ts';
 import { type MeshSpec, parseMeshFile } from '../../src/mesh/spec.ts';
-import { compilePolicy } from '../../src/policy/compile.ts';
+import { audited, compilePolicy } from '../../src/policy/compile.ts';
 import { type Decision, evaluate, policyFor } from '../../src/policy/evaluate.ts';
 import { lintPolicy } from '../../src/policy/lint.ts';
 import { normalizePath } from '../../src/policy/path.ts';
@@ -185,4 +185,33 @@ test('the slice for one callee gives the same verdicts as the whole', () => {
       }
     }
   }
+});
+
+for (const [title, mode, callerName, calleeName, expected] of [
+  ['what no rule allows passes and is reported', 'default', 'orders', 'web', ['allowed', true, 'default']],
+  ['a floor holds', 'default', 'web', 'payments', ['denied', false, 'tier']],
+  ['missing identity is refused', 'default', 'nobody', 'web', ['denied', false, 'identity']],
+  ['a floor only reports where all of it is audited', 'all', 'web', 'payments', ['allowed', true, 'tier']],
+  ['missing identity is refused even where all of it is audited', 'all', 'nobody', 'payments', ['denied', false, 'identity']],
+  ['what a rule allows is nothing to report', 'all', 'web', 'orders', ['allowed', false, 'allow']],
+] as const)
+  test(`audit: ${title}`, () => {
+    const {
+      verdict,
+      audited: isAudited,
+      stage,
+    } = evaluate(audited(policy(TIERS), mode), {
+      caller: id(callerName),
+      callee: id(calleeName) as SpiffeId,
+      port: { name: 'http', number: 8080 },
+      http: { method: 'GET', path: '/x', grpc: false, header: () => [] },
+      atMs: 0,
+    });
+    assert.deepEqual([verdict, isAudited, stage], expected);
+  });
+
+test('audit never opens a policy that cannot be read', () => {
+  const broken = audited(policy('allow:\n  - web -> nobody: any\n'), 'all');
+  assert.notEqual(broken.unreadable, undefined);
+  assert.equal(broken.auditsAll, undefined);
 });

@@ -455,9 +455,9 @@ for (const [title, texts, rules] of [
 }
 
 test('other resources are counted, `List` kinds unfolded, and native documents left to their own reader', () => {
-  const text = `apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: Service, metadata: {name: a}}\n- {apiVersion: security.istio.io/v1, kind: PeerAuthentication, metadata: {name: b}, spec: {mtls: {mode: LOOSE}}}\n---\napiVersion: meshctl.dev/v1\nkind: Policy\nallow: []\n`;
+  const text = `apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: Secret, metadata: {name: a}}\n- {apiVersion: security.istio.io/v1, kind: PeerAuthentication, metadata: {name: b}, spec: {mtls: {mode: LOOSE}}}\n---\napiVersion: meshctl.dev/v1\nkind: Policy\nallow: []\n`;
   const { findings, judged, skipped } = lintForeign([{ file: 'f.yaml', text }]);
-  assert.deepEqual([judged, skipped, findings.map(({ place }) => place?.line)], [1, { Service: 1 }, [5]]);
+  assert.deepEqual([judged, skipped, findings.map(({ place }) => place?.line)], [1, { Secret: 1 }, [5]]);
 });
 
 test('a foreign policy is refused where rules are enforced, never passed over', () => {

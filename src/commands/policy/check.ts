@@ -1,17 +1,24 @@
 // `meshctl policy check SRC DST`: may it? Exit 0 yes, 1 no, 2 cannot tell.
 import { Fault } from '../../base/fault.ts';
+import { toObserved } from '../../control/traffic.ts';
 import { printSpiffeId } from '../../mesh/identity.ts';
 import { type Attempt, type Decision, evaluate, printCaller } from '../../policy/evaluate.ts';
+import { attemptOf } from '../../policy/observed.ts';
 import { normalizePath } from '../../policy/path.ts';
 import { METHOD, parseGrpcName } from '../../policy/text.ts';
 import { paint, SYMBOL } from '../../views/theme.ts';
 import type { Context, Input, Run } from '../context.ts';
 import { document } from '../document.ts';
-import { flag, outputOption, textArgument, textOption } from '../input.ts';
-import { listOption, loadSubject, readCallee, readCaller, readPort, type Subject } from './subject.ts';
+import { flag, outputOption, textArgument, textOption, withMesh } from '../input.ts';
+import { findTrace } from '../trace.ts';
+import { listOption, loadBeside, loadSubject, readCallee, readCaller, readPort, type Subject } from './subject.ts';
 
 export const run: Run = async (context, input) => {
   const format = outputOption(input, ['table', 'json']);
+  const traced = textOption(input, 'fromTrace');
+  if (traced !== undefined) return checkTrace(context, input, traced);
+  if (textArgument(input, 1) === undefined)
+    throw new Fault('USAGE', 'usage', 'a caller and a callee are wanted', { hint: 'meshctl policy check SRC DST, or --from-trace ID' });
   const subject = await loadSubject(context, input, []);
   const attempt = readAttempt(context, input, subject);
   const decision = evaluate(subject.policy, attempt);
@@ -19,6 +26,39 @@ export const run: Run = async (context, input) => {
   else context.print(`${printVerdict(decision)}  ${printQuestion(attempt)}\n  ${decision.stage}: ${printBy(decision)}\n`);
   return exitCode(decision);
 };
+
+/** Every hop of a recorded request, by the policy that is named. The worst verdict is the answer. */
+async function checkTrace(context: Context, input: Input, id: string): Promise<number> {
+  if (textArgument(input, 0) !== undefined) throw new Fault('USAGE', 'usage', '`--from-trace` takes caller and callee from the trace');
+  const { trace, spec } = await withMesh(context, input, async (mesh) => ({
+    trace: await findTrace(mesh, id.trim().toLowerCase()),
+    spec: (await mesh.request('mesh.spec', null)).spec,
+  }));
+  const named = listOption(input, 'policy');
+  const subject = named.length > 0 ? await loadBeside(context, input, named) : await loadSubject(context, input, []);
+  const judged = trace.spans.flatMap((span) => {
+    const observed = span.verdict === undefined || span.kind !== 'server' ? undefined : toObserved(span, spec);
+    const attempt = observed === undefined ? undefined : attemptOf(observed, context.now());
+    return attempt === undefined ? [] : [{ span, attempt, decision: evaluate(subject.policy, attempt) }];
+  });
+  if (judged.length === 0)
+    throw new Fault('TRACE_UNKNOWN', 'not-found', `no hop of trace \`${id}\` was judged by a policy`, { hint: '`meshctl trace` shows it' });
+  if (outputOption(input, ['table', 'json']) === 'json')
+    context.print(
+      document('PolicyDecisions', {
+        traceId: trace.traceId,
+        requestId: trace.requestId,
+        items: judged.map(({ span, attempt, decision }) => ({ ...decisionBody(subject, attempt, decision), recorded: span.verdict })),
+      }),
+    );
+  else
+    for (const { span, attempt, decision } of judged) {
+      const was = span.verdict === decision.verdict ? '' : paint('warn', `  (it was ${span.verdict})`);
+      context.print(`${printVerdict(decision)}  ${printQuestion(attempt)}${was}\n  ${decision.stage}: ${printBy(decision)}\n`);
+    }
+  const codes = judged.map(({ decision }) => exitCode(decision));
+  return codes.includes(1) ? 1 : codes.includes(2) ? 2 : 0;
+}
 
 export function exitCode({ verdict }: Decision): number {
   return verdict === 'allowed' ? 0 : verdict === 'denied' ? 1 : 2;

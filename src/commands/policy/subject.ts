@@ -3,18 +3,20 @@ import { existsSync, readdirSync, statSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { Fault } from '../../base/fault.ts';
 import { type Finding, reaches } from '../../base/finding.ts';
+import type { PolicyRevision } from '../../control/store.ts';
 import type { CompiledPolicy } from '../../mesh/authorization.ts';
 import { makeSpiffeId, parseSpiffeId, type SpiffeId } from '../../mesh/identity.ts';
 import { type MeshSpec, parseMeshFile } from '../../mesh/spec.ts';
-import { compilePolicy, meshOfPolicy, resolve as resolveWho } from '../../policy/compile.ts';
+import { compilePolicy, emptyPolicy, meshOfPolicy, resolve as resolveWho } from '../../policy/compile.ts';
+import { diffPolicies, type PolicyDiff } from '../../policy/diff.ts';
 import type { PolicyDocument, PolicyText } from '../../policy/document.ts';
 import { lintPolicy } from '../../policy/lint.ts';
 import { collectNames, type Names } from '../../policy/names.ts';
 import type { Port } from '../../policy/reachability.ts';
 import { isTextError, parseWho } from '../../policy/text.ts';
 import { renderFindings } from '../../views/report/table.ts';
-import type { Context, Input } from '../context.ts';
-import { stateOption, textOption } from '../input.ts';
+import type { Context, Input, MeshConnection } from '../context.ts';
+import { stateOption, textOption, withMesh } from '../input.ts';
 import { nearestMeshFile } from '../mesh-file.ts';
 import { readTexts } from '../read-files.ts';
 import { isPolicyFile } from './files.ts';
@@ -67,6 +69,37 @@ export async function loadSides(context: Context, input: Input, first: string, r
     return mesh === undefined ? loadSubject(context, input, [each]) : subjectOf(context, readPolicyTexts(context, [each]), mesh, each);
   });
   return (await Promise.all(sides)) as [Subject, Subject];
+}
+
+/** The revision in force; undefined for a mesh that has none, and so denies everything. */
+export async function currentPolicy(connection: MeshConnection): Promise<PolicyRevision | undefined> {
+  try {
+    return await connection.request('policy.show', {});
+  } catch (error) {
+    if (error instanceof Fault && error.code === 'POLICY_NONE') return undefined;
+    throw error;
+  }
+}
+
+/** What files would change of the policy in force. */
+export async function diffOf(context: Context, connection: MeshConnection, texts: readonly PolicyText[]): Promise<PolicyDiff> {
+  const { spec } = await connection.request('mesh.spec', null);
+  const current = await currentPolicy(connection);
+  const before =
+    current === undefined
+      ? emptyPolicy(spec.trustDomain)
+      : subjectOf(context, current.files, spec, `policy/${current.revision}`, current.revision).policy;
+  const after = subjectOf(context, texts, spec, 'the new one').policy;
+  return diffPolicies(before, after, portsOf(spec), context.now());
+}
+
+/** Files judged with the services of the running mesh, unless `--mesh` names others. */
+export async function loadBeside(context: Context, input: Input, paths: readonly string[]): Promise<Subject> {
+  if (textOption(input, 'mesh') !== undefined) return loadSubject(context, input, paths);
+  const { spec } = await withMesh(context, input, (mesh) => mesh.request('mesh.spec', null));
+  const [first] = paths;
+  const revision = paths.length === 1 && first !== undefined ? await loadRevision(context, input, first) : undefined;
+  return revision ?? subjectOf(context, readPolicyTexts(context, paths), spec, paths.join(' '));
 }
 
 async function loadRevision(context: Context, input: Input, named: string): Promise<Subject | undefined> {

@@ -18,7 +18,9 @@ export const FLUSH_MS = 200;
 const PRUNE_EVERY_MS = 10_000;
 /** Newest spans kept, whatever their age: about 400 MiB. */
 const MAX_SPANS = 500_000;
-const SCHEMA_VERSION = 1;
+const SCHEMA_VERSION = 2;
+/** Spans that are read at once before others get their turn. */
+const PAGE = 2000;
 /** Newest points kept, whatever their age: about 150 MiB. */
 const MAX_POINTS = 500_000;
 /** What waits for the next flush; beyond it the oldest is dropped, so that a slow disk does not fill the memory. */
@@ -34,7 +36,7 @@ CREATE TRIGGER IF NOT EXISTS issued_keep_update BEFORE UPDATE ON issued BEGIN SE
 CREATE TRIGGER IF NOT EXISTS issued_keep_delete BEFORE DELETE ON issued BEGIN SELECT RAISE(ABORT, 'the issuance record is append-only'); END;
 CREATE TABLE IF NOT EXISTS used_tokens (hash TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS policies (
-  revision INTEGER PRIMARY KEY, hash TEXT NOT NULL, applied_at INTEGER NOT NULL, user TEXT NOT NULL, message TEXT NOT NULL, origin TEXT NOT NULL, files TEXT NOT NULL
+  revision INTEGER PRIMARY KEY, hash TEXT NOT NULL, applied_at INTEGER NOT NULL, user TEXT NOT NULL, message TEXT NOT NULL, origin TEXT NOT NULL, files TEXT NOT NULL, audit TEXT NOT NULL DEFAULT 'none'
 ) STRICT;
 `;
 
@@ -133,7 +135,7 @@ export class LocalStore implements Store {
   savePolicy(revision: PolicyRevision): void {
     this.#on(
       this.#control,
-      'INSERT INTO policies (revision, hash, applied_at, user, message, origin, files) VALUES (?, ?, ?, ?, ?, ?, ?)',
+      'INSERT INTO policies (revision, hash, applied_at, user, message, origin, files, audit) VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
     ).run(
       revision.revision,
       revision.hash,
@@ -142,6 +144,7 @@ export class LocalStore implements Store {
       revision.message,
       revision.origin,
       JSON.stringify(revision.files),
+      revision.audit,
     );
   }
 
@@ -242,6 +245,18 @@ export class LocalStore implements Store {
     return (this.#on(this.#telemetry, 'SELECT body FROM spans WHERE trace_id = ? LIMIT 10000').all(traceId) as Row[]).map(
       (row) => JSON.parse(String(row['body'])) as Span,
     );
+  }
+
+  async *pagesSince(fromMs: number): AsyncIterable<readonly Span[]> {
+    this.flush();
+    const page = this.#on(this.#telemetry, 'SELECT id, body FROM spans WHERE id > ? AND start_ms >= ? ORDER BY id LIMIT ?');
+    for (let last = 0; ; ) {
+      const rows = page.all(last, fromMs, PAGE) as Row[];
+      if (rows.length === 0) return;
+      last = Number(rows.at(-1)?.['id']);
+      yield rows.map((row) => JSON.parse(String(row['body'])) as Span);
+      await new Promise((done) => setImmediate(done));
+    }
   }
 
   /** Deletes what is older than the retention, and the oldest over the caps; a bounded piece at a time. */
@@ -370,8 +385,14 @@ function open(path: string, schema: string, synchronous: 'FULL' | 'NORMAL'): Dat
       { hint: 'use the newer meshctl, or another state directory' },
     );
   }
+  // Version 1 knew no audit.
+  if (version === 1 && isThere(database, 'policies')) database.exec("ALTER TABLE policies ADD COLUMN audit TEXT NOT NULL DEFAULT 'none'");
   database.exec(`${schema} PRAGMA user_version = ${SCHEMA_VERSION};`);
   return database;
+}
+
+function isThere(database: DatabaseSync, table: string): boolean {
+  return database.prepare("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?").get(table) !== undefined;
 }
 
 function keyOf(...parts: unknown[]): string {
@@ -404,6 +425,7 @@ function policyOf(row: Row): PolicyRevision {
     message: String(row['message']),
     origin: row['origin'] === 'apply' ? 'apply' : 'file',
     files: JSON.parse(String(row['files'])) as PolicyRevision['files'],
+    audit: row['audit'] === 'default' || row['audit'] === 'all' ? row['audit'] : 'none',
   };
 }
 

@@ -216,6 +216,7 @@ async function serveTcp(runtime: Runtime, listener: InboundListener, peer: Verif
       startMs,
       outcome,
       decision: judged?.decision,
+      port: facts.port,
       requestBytes,
       responseBytes,
     });
