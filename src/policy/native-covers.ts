@@ -10,36 +10,67 @@ export interface Covered {
   readonly outer: RuleNode;
 }
 
+/** Rules of one caller and callee: those about one path by what stands in it before the first `*`, and all others. */
+interface Bucket {
+  readonly from: WhoText;
+  readonly byStart: Map<string, RuleNode[]>;
+  readonly others: RuleNode[];
+}
+
 /** Each rule of `inners` that one of `outers` covers, once; of two that say the same the later is the needless one. */
 export function covering(input: LintInput, inners: readonly RuleNode[], outers: readonly RuleNode[]): Covered[] {
-  const index = new Map<string, { to: WhoText; byFrom: Map<string, { from: WhoText; rules: RuleNode[] }> }>();
+  const index = new Map<string, { to: WhoText; byFrom: Map<string, Bucket> }>();
   for (const rule of outers) {
     // What ends, or only watches, does not make another needless.
     if (rule.untilMs !== undefined || rule.audit) continue;
     const to = entry(index, printWho(rule.to), () => ({ to: rule.to, byFrom: new Map() }));
-    entry(to.byFrom, printWho(rule.from), () => ({ from: rule.from, rules: [] })).rules.push(rule);
+    const bucket = entry(to.byFrom, printWho(rule.from), () => ({
+      from: rule.from,
+      byStart: new Map<string, RuleNode[]>(),
+      others: [] as RuleNode[],
+    }));
+    const start = startOf(rule);
+    if (start === undefined) bucket.others.push(rule);
+    else entry(bucket.byStart, start, (): RuleNode[] => []).push(rule);
   }
-  const whoms = new Map<string, string[]>();
+  const known = new Map<string, Bucket[]>();
   const position = new Map(outers.map((rule, i) => [rule, i]));
-  return inners.flatMap((inner): Covered[] => {
-    const whom = printWho(inner.to);
-    let keys = whoms.get(whom);
-    if (keys === undefined) {
-      keys = [...index].filter(([, { to }]) => whoCovers(input, to, inner.to)).map(([key]) => key);
-      whoms.set(whom, keys);
-    }
+  const isNeedless = (inner: RuleNode, outer: RuleNode): boolean => {
+    if (outer === inner || !operationsCover(outer, inner)) return false;
     const own = position.get(inner);
-    for (const key of keys)
-      for (const { from, rules } of index.get(key)?.byFrom.values() ?? [])
-        if (whoCovers(input, from, inner.from))
-          for (const outer of rules) {
-            if (outer === inner || !operationsCover(outer, inner)) continue;
-            const isSame = own !== undefined && (position.get(outer) ?? 0) > own && whoCovers(input, inner.from, outer.from);
-            if (isSame && whoCovers(input, inner.to, outer.to) && operationsCover(inner, outer)) continue;
-            return [{ inner, outer }];
-          }
+    const isLater = own !== undefined && (position.get(outer) ?? 0) > own;
+    return !(isLater && whoCovers(input, inner.from, outer.from) && whoCovers(input, inner.to, outer.to) && operationsCover(inner, outer));
+  };
+  return inners.flatMap((inner): Covered[] => {
+    const buckets = entry(known, `${printWho(inner.from)} ${printWho(inner.to)}`, () =>
+      [...index.values()]
+        .filter(({ to }) => whoCovers(input, to, inner.to))
+        .flatMap(({ byFrom }) => [...byFrom.values()].filter(({ from }) => whoCovers(input, from, inner.from))),
+    );
+    const starts = startsOf(inner);
+    for (const { byStart, others } of buckets) {
+      const near = starts.flatMap((start) => byStart.get(start) ?? []);
+      const outer = near.find((each) => isNeedless(inner, each)) ?? others.find((each) => isNeedless(inner, each));
+      if (outer !== undefined) return [{ inner, outer }];
+    }
     return [];
   });
+}
+
+/** The segments before the first `*` of a rule about one path: it covers only rules whose path begins with them. */
+function startOf({ operations }: RuleNode): string | undefined {
+  const [only] = operations;
+  if (operations.length !== 1 || only?.kind !== 'http' || only.isPrefix) return undefined;
+  const star = only.path.indexOf('/*');
+  return star < 0 ? only.path : only.path.slice(0, star);
+}
+
+/** Everything that the path of a rule begins with, segment by segment; nothing for what is not about one path. */
+function startsOf({ operations }: RuleNode): string[] {
+  const [only] = operations;
+  if (operations.length !== 1 || only?.kind !== 'http') return [];
+  const segments = only.path.split('/');
+  return segments.map((_, i) => segments.slice(0, i + 1).join('/'));
 }
 
 function entry<V>(map: Map<string, V>, key: string, make: () => V): V {

@@ -2,7 +2,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { makeSpiffeId } from '../../src/mesh/identity.ts';
+import { compilePolicy, meshOfPolicy } from '../../src/policy/compile.ts';
 import { editFiles } from '../../src/policy/edits.ts';
+import { evaluate } from '../../src/policy/evaluate.ts';
 import { ruleCovers } from '../../src/policy/foreign/istio/covers.ts';
 import { decideIstio } from '../../src/policy/foreign/istio/decide.ts';
 import { type Normalization, normalizeIstioPath } from '../../src/policy/foreign/istio/path.ts';
@@ -10,6 +13,7 @@ import { matchPath, spellingsPast } from '../../src/policy/foreign/istio/spellin
 import { readMesh } from '../../src/policy/foreign/model.ts';
 import { readResources } from '../../src/policy/foreign/resources.ts';
 import { isBefore } from '../../src/policy/foreign/version.ts';
+import { lintPolicy } from '../../src/policy/lint.ts';
 import { lintAll, printBaseline, readBaseline } from '../../src/policy/lint-all.ts';
 
 const HEAD = 'apiVersion: meshctl.dev/v1\nkind: Policy\n';
@@ -223,3 +227,76 @@ for (const [version, expected] of [
 ] as const)
   test(`${version ?? 'an unknown version'} is ${expected ? '' : 'not '}before the mend`, () =>
     assert.equal(isBefore(version, { '1.28': '1.28.6', '1.29': '1.29.2' }), expected));
+
+const nativeRule = fc
+  .tuple(
+    fc.constantFrom('web', 'orders', 'both', 'mesh', 'ns:default', 'tier:low', 'tier>=high', 'sa:default/web'),
+    fc.constantFrom('orders', 'both', 'mesh', 'tier:high'),
+    fc.array(
+      fc.constantFrom(
+        'any',
+        'tcp',
+        'any :80',
+        'GET /a',
+        'GET /a/**',
+        'GET|POST /a/*',
+        '* /**',
+        'GET /a :80',
+        'GET /a if header x=y',
+        'grpc a.B',
+        'grpc a.B/C',
+        'GET /*/b',
+        'GET /a/',
+      ),
+      { minLength: 1, maxLength: 2 },
+    ),
+  )
+  .map(([from, to, operations]) => `  - ${JSON.stringify(`${from} -> ${to}`)}: ${JSON.stringify(operations)}\n`);
+
+test('without the rules that are called redundant or shadowed a native policy decides as before', () => {
+  const head = `${HEAD}trustDomain: default.local\ntiers: [low, high]\nservices: {web: {tier: low, bridge: true}, orders: {tier: high}, ingress: {tier: low}}\ngroups: {both: [web, orders]}\n`;
+  let removed = 0;
+  let allowed = 0;
+  fc.assert(
+    fc.property(fc.array(nativeRule, { minLength: 1, maxLength: 6 }), fc.boolean(), (rules, denies) => {
+      const text = (kept: readonly string[]): string =>
+        `${head}allow:${kept.length === 0 ? ' []' : ''}\n${kept.join('')}${denies ? 'deny:\n  - web -> orders: any :80\n  - both -> web: tcp\n' : ''}`;
+      const compile = (kept: readonly string[]) => {
+        const { document } = lintPolicy([{ file: 'p', text: text(kept) }], undefined, { verify: false });
+        return compilePolicy(document, [], meshOfPolicy(document), 1);
+      };
+      const needless = lintPolicy([{ file: 'p', text: text(rules) }], undefined, { verify: false }).findings.filter(
+        ({ rule: id }) => id === 'redundant-rule' || id === 'shadowed-rule',
+      );
+      const first = text(rules).split('\n').indexOf('allow:') + 2;
+      const kept = rules.filter((_, i) => !needless.some(({ place }) => place?.line === first + i));
+      removed += rules.length - kept.length;
+      const [before, after] = [compile(rules), compile(kept)];
+      for (const caller of ['web', 'orders', 'other'])
+        for (const callee of ['orders', 'web'])
+          for (const number of [80, 81])
+            for (const http of [
+              undefined,
+              ['GET', '/a'],
+              ['GET', '/a/x'],
+              ['POST', '/a/x'],
+              ['GET', '/x/b'],
+              ['GET', '/a/'],
+              ['POST', '/a.B/C'],
+            ] as const) {
+              const attempt = {
+                caller: makeSpiffeId('default.local', 'default', caller),
+                callee: makeSpiffeId('default.local', 'default', callee),
+                port: { name: '', number },
+                http: http && { method: http[0], path: http[1], grpc: http[1] === '/a.B/C', header: () => ['y'] },
+                atMs: 0,
+              };
+              const was = evaluate(before, attempt).verdict;
+              if (was === 'allowed') allowed++;
+              assert.equal(evaluate(after, attempt).verdict, was, JSON.stringify([rules, needless, attempt]));
+            }
+    }),
+    { numRuns: 800, seed: 3 },
+  );
+  assert.ok(removed > 100 && allowed > 1000, `${removed} ${allowed}`);
+});
