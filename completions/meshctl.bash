@@ -23,7 +23,9 @@ _meshctl() {
     'policy lint --fail-on') COMPREPLY=($(compgen -W 'error warning info' -- "$cur")); return ;;
     'policy lint --show') COMPREPLY=($(compgen -W 'error warning info' -- "$cur")); return ;;
     'policy lint -o'|'policy lint --output') COMPREPLY=($(compgen -W 'table json sarif junit github markdown' -- "$cur")); return ;;
+    'policy check --at') COMPREPLY=($(compgen -W 'sidecar ztunnel waypoint' -- "$cur")); return ;;
     'policy check -o'|'policy check --output') COMPREPLY=($(compgen -W 'table json' -- "$cur")); return ;;
+    'policy explain --at') COMPREPLY=($(compgen -W 'sidecar ztunnel waypoint' -- "$cur")); return ;;
     'policy explain -o'|'policy explain --output') COMPREPLY=($(compgen -W 'table json' -- "$cur")); return ;;
     'policy verify -o'|'policy verify --output') COMPREPLY=($(compgen -W 'table json' -- "$cur")); return ;;
     'policy test -o'|'policy test --output') COMPREPLY=($(compgen -W 'tap json junit' -- "$cur")); return ;;
@@ -65,8 +67,8 @@ _meshctl() {
     'certs inspect') flags='-o --output --help --debug --no-color' ;;
     'certs list') flags='--state -o --output --help --debug --no-color' ;;
     'policy lint') flags='--mesh --fail-on --show --rule --baseline --write-baseline --fix --mesh-version --root-namespace -o --output --help --debug --no-color' ;;
-    'policy check') flags='--method --path --grpc --tcp --header --port --from-trace --policy --mesh --state -o --output --help --debug --no-color' ;;
-    'policy explain') flags='--method --path --grpc --tcp --header --port --policy --mesh --state -o --output --help --debug --no-color' ;;
+    'policy check') flags='--method --path --grpc --tcp --header --port --at --token --root-namespace --from-trace --policy --mesh --state -o --output --help --debug --no-color' ;;
+    'policy explain') flags='--method --path --grpc --tcp --header --port --at --token --root-namespace --policy --mesh --state -o --output --help --debug --no-color' ;;
     'policy verify') flags='--mesh --state -o --output --help --debug --no-color' ;;
     'policy test') flags='--coverage --mesh --state -o --output --help --debug --no-color' ;;
     'policy diff') flags='--fail-if --mesh --state -o --output --help --debug --no-color' ;;

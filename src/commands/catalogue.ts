@@ -43,6 +43,13 @@ const REQUEST: readonly OptionSpec[] = [
   { flags: '--tcp', description: 'a TCP connection' },
   { flags: '--header <field>', description: 'NAME=VALUE; may be repeated', repeatable: true },
   { flags: '--port <port>', description: 'number or name of a port of the callee' },
+  {
+    flags: '--at <point>',
+    description: 'who enforces policies of Istio: sidecar, ztunnel or waypoint (default: as the files say)',
+    values: ['sidecar', 'ztunnel', 'waypoint'],
+  },
+  { flags: '--token <file>', description: "claims of the request's token as JSON, or none; for policies of Istio" },
+  { flags: '--root-namespace <name>', description: "Istio's root namespace (default: istio-system)" },
 ];
 const CALL = [
   { name: '<from>', description: 'a service, sa:NAMESPACE/NAME, id:SPIFFE-ID, ns:NAMESPACE (any service of it) or none' },

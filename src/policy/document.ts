@@ -130,6 +130,11 @@ export function isForeign(data: unknown): boolean {
   return typeof data.apiVersion === 'string' && !data.apiVersion.startsWith(`${API_VERSION.split('/')[0]}/`);
 }
 
+/** Whether one of the documents is not another mesh's: native, or nobody knows what. */
+export function hasNative(files: readonly PolicyText[]): boolean {
+  return files.some(({ file, text }) => parseYaml(file, text).documents.some(({ data }) => data !== null && !isForeign(data)));
+}
+
 function readDocument(document: Located, findings: Finding[]): PolicyDocument | undefined {
   const data = document.data;
   if (isForeign(data)) {

@@ -3,6 +3,7 @@ import type { Finding } from '../base/finding.ts';
 import { API_VERSION } from '../mesh/version.ts';
 import type { PolicyText } from './document.ts';
 import { validateIstio } from './foreign/istio/validate.ts';
+import { validateKuma } from './foreign/kuma.ts';
 import { validateLinkerd } from './foreign/linkerd/validate.ts';
 import { type ForeignMesh, readMesh, type Settings } from './foreign/model.ts';
 import { isMap, type Resource, readResources } from './foreign/resources.ts';
@@ -69,7 +70,7 @@ export function lintForeign(files: readonly PolicyText[], settings: Partial<Sett
   const { resources } = readResources(files);
   for (const resource of resources) {
     if (resource.apiVersion === '' || resource.apiVersion.startsWith(`${own}/`)) continue;
-    const found = shapeOf(resource) ?? validateIstio(resource) ?? validateLinkerd(resource);
+    const found = shapeOf(resource) ?? validateIstio(resource) ?? validateLinkerd(resource) ?? validateKuma(resource);
     if (found === undefined && !READ.has(resource.kind)) skipped[resource.kind] = (skipped[resource.kind] ?? 0) + 1;
     else if (found !== undefined) {
       judged++;

@@ -45,6 +45,16 @@ export const FORM_PAGES: readonly RulePage[] = [
     mend: [['80a', '80']],
   },
   {
+    id: 'kuma-schema',
+    severity: 'error',
+    summary: 'Kuma refuses the MeshTrafficPermission: a target, a rule or a matcher is none that it knows. It would allow nobody.',
+    wrong: `apiVersion: kuma.io/v1alpha1\nkind: MeshTrafficPermission\nmetadata: {name: p, namespace: kuma-system}\nspec:\n  rules:\n    - default:\n        allow: [{spiffeID: {type: Exact, value: default/ns/shop/sa/web}}]\n`,
+    mend: [
+      ['value: default/', 'value: "spiffe://default/'],
+      ['sa/web}', 'sa/web"}'],
+    ],
+  },
+  {
     id: 'l7-deny-no-port',
     severity: 'warning',
     summary:

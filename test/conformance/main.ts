@@ -212,7 +212,7 @@ function istioContext(context: Case['context']): IstioContext {
   };
 }
 
-function toRequest({ source, destination, http, sni, remote_ip, ext_authz }: Case['request']): ForeignRequest {
+function toRequest({ source, destination, http, sni, remote_ip, ext_authz, jwt }: Case['request']): ForeignRequest {
   return {
     source: {
       identity: source.mtls ? (source.principal ?? source.identity ?? undefined) : undefined,
@@ -234,5 +234,6 @@ function toRequest({ source, destination, http, sni, remote_ip, ext_authz }: Cas
     sni,
     remoteIp: remote_ip,
     authorizers: ext_authz ?? {},
+    token: jwt === undefined || jwt === null ? null : { isValid: jwt.valid, claims: jwt.claims ?? {} },
   };
 }

@@ -11,7 +11,9 @@ import type { Context, Input, Run } from '../context.ts';
 import { document } from '../document.ts';
 import { flag, outputOption, textArgument, textOption, withMesh } from '../input.ts';
 import { findTrace } from '../trace.ts';
-import { listOption, loadBeside, loadSubject, readCallee, readCaller, readPort, type Subject } from './subject.ts';
+import { checkForeign } from './check-foreign.ts';
+import { readHeaders } from './headers.ts';
+import { foreignPolicies, listOption, loadBeside, loadSubject, readCallee, readCaller, readPort, type Subject } from './subject.ts';
 
 export const run: Run = async (context, input) => {
   const format = outputOption(input, ['table', 'json']);
@@ -19,6 +21,8 @@ export const run: Run = async (context, input) => {
   if (traced !== undefined) return checkTrace(context, input, traced);
   if (textArgument(input, 1) === undefined)
     throw new Fault('USAGE', 'usage', 'a caller and a callee are wanted', { hint: 'meshctl policy check SRC DST, or --from-trace ID' });
+  const foreign = foreignPolicies(context, input);
+  if (foreign !== undefined) return checkForeign(context, input, foreign.mesh, foreign.source);
   const subject = await loadSubject(context, input, []);
   const attempt = readAttempt(context, input, subject);
   const decision = evaluate(subject.policy, attempt);
@@ -142,15 +146,4 @@ function normalized(target: string): string {
   const normal = normalizePath(target);
   if ('path' in normal) return normal.path;
   throw new Fault('USAGE', 'usage', `\`${target}\`: ${normal.refused}`, { hint: 'a proxy answers 400 before it looks at any rule' });
-}
-
-function readHeaders(texts: readonly string[]): Map<string, string[]> {
-  const headers = new Map<string, string[]>();
-  for (const text of texts) {
-    const at = text.search(/[:=]/);
-    if (at <= 0) throw new Fault('USAGE', 'usage', `\`--header ${text}\`: NAME=VALUE is wanted`);
-    const name = text.slice(0, at).trim().toLowerCase();
-    headers.set(name, [...(headers.get(name) ?? []), text.slice(at + 1).trim()]);
-  }
-  return headers;
 }

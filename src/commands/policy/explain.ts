@@ -8,10 +8,13 @@ import type { Run } from '../context.ts';
 import { document } from '../document.ts';
 import { outputOption } from '../input.ts';
 import { decisionBody, exitCode, printQuestion, printVerdict, readAttempt } from './check.ts';
-import { loadSubject } from './subject.ts';
+import { checkForeign } from './check-foreign.ts';
+import { foreignPolicies, loadSubject } from './subject.ts';
 
 export const run: Run = async (context, input) => {
   const format = outputOption(input, ['table', 'json']);
+  const foreign = foreignPolicies(context, input);
+  if (foreign !== undefined) return checkForeign(context, input, foreign.mesh, foreign.source);
   const subject = await loadSubject(context, input, []);
   const attempt = readAttempt(context, input, subject);
   const { decision, steps, nearest } = explain(subject.policy, attempt);

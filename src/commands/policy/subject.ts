@@ -9,7 +9,9 @@ import { makeSpiffeId, parseSpiffeId, type SpiffeId } from '../../mesh/identity.
 import { type MeshSpec, parseMeshFile } from '../../mesh/spec.ts';
 import { compilePolicy, emptyPolicy, meshOfPolicy, resolve as resolveWho } from '../../policy/compile.ts';
 import { diffPolicies, type PolicyDiff } from '../../policy/diff.ts';
-import type { PolicyDocument, PolicyText } from '../../policy/document.ts';
+import { hasNative, type PolicyDocument, type PolicyText } from '../../policy/document.ts';
+import { lintForeign } from '../../policy/foreign.ts';
+import { type ForeignMesh, readForeign } from '../../policy/foreign-decision.ts';
 import { lintPolicy } from '../../policy/lint.ts';
 import { collectNames, type Names } from '../../policy/names.ts';
 import type { Port } from '../../policy/reachability.ts';
@@ -113,6 +115,23 @@ async function loadRevision(context: Context, input: Input, named: string): Prom
   } finally {
     mesh.close();
   }
+}
+
+/** The policies of `--policy` when they are those of another mesh and nothing else; native ones with them are refused by their own reader. */
+export function foreignPolicies(context: Context, input: Input): { readonly mesh: ForeignMesh; readonly source: string } | undefined {
+  const named = listOption(input, 'policy');
+  if (named.length === 0 || named.every((each) => /^policy\/\d+$/.test(each))) return undefined;
+  const texts = readPolicyTexts(context, named);
+  if (hasNative(texts)) return undefined;
+  const rootNamespace = textOption(input, 'rootNamespace');
+  const mesh = readForeign(texts, rootNamespace === undefined ? {} : { rootNamespace });
+  if (mesh === undefined) return undefined;
+  refuseErrors(
+    context,
+    lintForeign(texts).findings.filter(({ rule }) => rule.endsWith('-schema') || rule === 'not-a-resource'),
+    named.join(' '),
+  );
+  return { mesh, source: named.join(' ') };
 }
 
 /** An option that may be given more than once. */

@@ -10,6 +10,8 @@ export interface ForeignRequest {
     readonly namespace: string | undefined;
     readonly serviceAccount: string | undefined;
     readonly ip: string | undefined;
+    /** Of its pod; undefined where they are not known. */
+    readonly labels?: Readonly<Record<string, string>> | undefined;
   };
   readonly destination: {
     readonly workload: string;
@@ -33,6 +35,17 @@ export interface ForeignRequest {
   readonly remoteIp: string | undefined;
   /** What external authorizers say, by provider name. */
   readonly authorizers: Readonly<Record<string, 'allow' | 'deny'>>;
+  /** The token that came with it, null for none; undefined where it is not known. */
+  readonly token?: Token | null | undefined;
+}
+
+/** A JSON Web Token, as whoever verifies it finds it. */
+export interface Token {
+  /** Signature and time are good. */
+  readonly isValid: boolean;
+  readonly claims: Readonly<Record<string, unknown>>;
+  /** Where it came; `header: authorization` with `prefix: 'Bearer '` when nothing is said. */
+  readonly at?: { readonly header?: string; readonly prefix?: string; readonly param?: string; readonly cookie?: string };
 }
 
 export interface ForeignDecision {

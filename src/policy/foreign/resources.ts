@@ -78,6 +78,12 @@ export function mapList(value: unknown): Readonly<Record<string, unknown>>[] | u
   return Array.isArray(value) ? value.map((each) => (isMap(each) ? each : {})) : undefined;
 }
 
+/** `AuthorizationPolicy shop/orders (k8s/a.yaml:12)`. */
+export function printResource({ kind, namespace, name, place }: Resource): string {
+  const { file, line } = place([]);
+  return `${kind} ${namespace === undefined ? '' : `${namespace}/`}${name} (${file}:${line})`;
+}
+
 /** What a resource asks for; empty where it is no map. */
 export function specOf({ data }: Resource): Readonly<Record<string, unknown>> {
   return isMap(data['spec']) ? data['spec'] : {};

@@ -8,8 +8,9 @@
 import { isInBlock } from '../ip.ts';
 import { peerMode } from '../model.ts';
 import { all, any, type ForeignDecision, type ForeignRequest, type Match, not, toMatch } from '../request.ts';
-import { hasLabels, isMap, mapList, matchLabelsOf, type Resource, specOf, textList } from '../resources.ts';
+import { hasLabels, isMap, mapList, matchLabelsOf, printResource, type Resource, specOf, textList } from '../resources.ts';
 import { isTemplate, matchString, matchTemplate, type Normalization, normalizeIstioPath } from './path.ts';
+import { type CheckedToken, checkAgainst, matchClaim, NO_TOKEN, principalOf } from './token.ts';
 
 export interface IstioContext {
   readonly rootNamespace: string;
@@ -35,8 +36,10 @@ export function decideIstio(resources: readonly Resource[], context: IstioContex
   const policies = known
     .filter(({ kind }) => kind === 'AuthorizationPolicy')
     .map(toPolicy)
-    .filter((policy) => selects(policy, context, request));
-  const judge = new Judge(context, request);
+    .filter((policy) => selects(policy.resource, context, request));
+  const checked = request.destination.enforcement === 'ztunnel' ? NO_TOKEN : checkToken(known, context, request);
+  if (checked.refused !== undefined) return { decision: 'deny', by: checked.refused, dryRun: {} };
+  const judge = new Judge(context, request, checked);
   const of = (action: Action, isDryRun: boolean): Policy[] =>
     policies.filter((policy) => policy.action === action && policy.isDryRun === isDryRun);
   const dryRun = watched(of('DENY', true), of('ALLOW', true), judge);
@@ -76,7 +79,7 @@ function watched(denies: readonly Policy[], allows: readonly Policy[], judge: Ju
   };
 }
 
-const name = ({ resource }: Policy): string => `AuthorizationPolicy ${resource.namespace}/${resource.name}`;
+const name = ({ resource }: Policy): string => printResource(resource);
 
 function toPolicy(resource: Resource): Policy {
   const spec = specOf(resource);
@@ -91,7 +94,8 @@ function toPolicy(resource: Resource): Policy {
   };
 }
 
-function selects({ resource }: Policy, context: IstioContext, { destination }: ForeignRequest): boolean {
+/** Whether a policy is in force where the request arrives. */
+function selects(resource: Resource, context: IstioContext, { destination }: ForeignRequest): boolean {
   const spec = specOf(resource);
   const isRoot = resource.namespace === context.rootNamespace;
   const targets = [...(mapList(spec['targetRefs']) ?? []), ...(isMap(spec['targetRef']) ? [spec['targetRef']] : [])];
@@ -99,6 +103,14 @@ function selects({ resource }: Policy, context: IstioContext, { destination }: F
   // Waypoints look at what is attached to them only.
   if (destination.enforcement === 'waypoint') return false;
   return (isRoot || resource.namespace === destination.namespace) && hasLabels(destination.labels, matchLabelsOf(spec['selector']));
+}
+
+/** The token against every RequestAuthentication that is in force there. */
+function checkToken(known: readonly Resource[], context: IstioContext, request: ForeignRequest): CheckedToken {
+  const rules = known
+    .filter((each) => each.kind === 'RequestAuthentication' && selects(each, context, request))
+    .flatMap((each) => mapList(specOf(each)['jwtRules']) ?? []);
+  return request.http === undefined ? NO_TOKEN : checkAgainst(rules, request.token);
 }
 
 function isTarget(
@@ -137,10 +149,12 @@ class Judge {
   readonly path: string | undefined;
   readonly #context: IstioContext;
   readonly #request: ForeignRequest;
+  readonly #token: CheckedToken;
 
-  constructor(context: IstioContext, request: ForeignRequest) {
+  constructor(context: IstioContext, request: ForeignRequest, token: CheckedToken) {
     this.#context = context;
     this.#request = request;
+    this.#token = token;
     const normal = request.http === undefined ? undefined : normalizeIstioPath(request.http.path, context.pathNormalization);
     this.path = normal !== undefined && 'path' in normal ? normal.path : undefined;
   }
@@ -207,9 +221,8 @@ class Judge {
       }
       case 'trustDomains':
         return toMatch(this.#isTrustDomain(value, principal));
-      // No token came: nothing that speaks of one matches.
       case 'requestPrincipals':
-        return 'no';
+        return this.#token.isKnown ? toMatch(matchString(value, principalOf(this.#token.claims))) : 'maybe';
       case 'ipBlocks':
         return inBlock(value, source.ip);
       case 'remoteIpBlocks':
@@ -239,7 +252,7 @@ class Judge {
     const { source, destination, http, sni, remoteIp } = this.#request;
     const header = /^request\.headers\[(.+)\]$/.exec(key)?.[1]?.toLowerCase();
     if (header !== undefined) return toMatch(matchString(value, headerOf(http, header)));
-    if (key.startsWith('request.auth.')) return 'no';
+    if (key.startsWith('request.auth.')) return this.#token.isKnown ? toMatch(matchClaim(key, value, this.#token)) : 'maybe';
     switch (key) {
       case 'source.ip':
         return inBlock(value, source.ip);

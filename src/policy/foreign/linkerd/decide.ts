@@ -7,7 +7,7 @@
 // Source: linkerd2 policy-controller (core, k8s/index, grpc/inbound) and policy-test.
 import { isInBlock } from '../ip.ts';
 import { all, any, type ForeignDecision, type ForeignRequest, type Match, toMatch } from '../request.ts';
-import { fitsSelector, isMap, mapList, type Resource, specOf, textList } from '../resources.ts';
+import { fitsSelector, isMap, mapList, printResource, type Resource, specOf, textList } from '../resources.ts';
 
 export interface LinkerdContext {
   /** `cluster.local` of `sa.ns.serviceaccount.identity.linkerd.cluster.local`. */
@@ -31,15 +31,15 @@ export function decideLinkerd(resources: readonly Resource[], context: LinkerdCo
   let targets: Resource[] = [server];
   if (routes.length > 0 && request.http !== undefined) {
     const fitting = routes.find((route) => judge.fitsRoute(route));
-    if (fitting === undefined) return decided('deny', `no route of Server ${server.name} fits (404)`);
+    if (fitting === undefined) return decided('deny', `no route of ${printResource(server)} fits (404)`);
     targets = [server, fitting];
   }
   const match = any([...judge.policies(targets), ...judge.serverAuthorizations(server)]);
-  if (match === 'yes') return decided('allow', `an authorization for Server ${server.name}`);
-  if (match === 'maybe') return decided('unknown', `it depends on an authorization for Server ${server.name}`);
+  if (match === 'yes') return decided('allow', `an authorization for ${printResource(server)}`);
+  if (match === 'maybe') return decided('unknown', `it depends on an authorization for ${printResource(server)}`);
   const access = specOf(server)['accessPolicy'];
   const fallback = judge.byDefault(typeof access === 'string' ? access : 'deny');
-  return decided(fallback === 'yes' ? 'allow' : fallback === 'no' ? 'deny' : 'unknown', `Server ${server.name}: ${access ?? 'deny'}`);
+  return decided(fallback === 'yes' ? 'allow' : fallback === 'no' ? 'deny' : 'unknown', `${printResource(server)}: ${access ?? 'deny'}`);
 }
 
 const DEFAULTS = ['all-authenticated', 'all-unauthenticated', 'cluster-authenticated', 'cluster-unauthenticated', 'deny', 'audit'];

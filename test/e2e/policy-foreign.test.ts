@@ -1,0 +1,105 @@
+// `policy check` by the policies of other meshes: workloads by their names, each kind by its own semantics, and what it says when it cannot tell.
+import assert from 'node:assert/strict';
+import { after, test } from 'node:test';
+import { Workplace } from '../support/cli.ts';
+
+const place = new Workplace();
+after(() => place[Symbol.asyncDispose]());
+
+const deployment = (name: string, namespace: string): string =>
+  `apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: ${name}, namespace: ${namespace}}\nspec: {template: {metadata: {labels: {app: ${name}}}, spec: {serviceAccountName: ${name}, containers: [{name: c, image: x, ports: [{name: http, containerPort: 8080}]}]}}}\n---\n`;
+const WORKLOADS = `${deployment('web', 'shop')}${deployment('pay', 'pay')}${deployment('twin', 'a')}${deployment('twin', 'b')}apiVersion: v1
+kind: Service
+metadata: {name: payments, namespace: pay}
+spec: {selector: {app: pay}, ports: [{name: http, port: 80, targetPort: http}]}
+---
+`;
+const ISTIO = `apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: pay, namespace: pay}
+spec: {rules: [{from: [{source: {principals: [cluster.local/ns/shop/sa/web]}}], to: [{operation: {methods: [POST], paths: [/charge]}}]}]}
+---
+`;
+const NETWORK = `apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: pay, namespace: pay}
+spec: {podSelector: {}, ingress: [{from: [{podSelector: {}}]}]}
+---
+`;
+const LINKERD = `apiVersion: policy.linkerd.io/v1beta3
+kind: Server
+metadata: {name: pay, namespace: pay}
+spec: {podSelector: {matchLabels: {app: pay}}, port: http}
+---
+apiVersion: policy.linkerd.io/v1alpha1
+kind: AuthorizationPolicy
+metadata: {name: pay, namespace: pay}
+spec: {targetRef: {group: policy.linkerd.io, kind: Server, name: pay}, requiredAuthenticationRefs: [{kind: ServiceAccount, name: web, namespace: shop}]}
+---
+`;
+const KUMA = `apiVersion: kuma.io/v1alpha1
+kind: MeshTrafficPermission
+metadata: {name: all, namespace: kuma-system}
+spec: {rules: [{default: {allow: [{spiffeID: {type: Prefix, value: "spiffe://cluster.local/ns/shop/"}}]}}]}
+---
+`;
+const TOKEN = `apiVersion: security.istio.io/v1
+kind: RequestAuthentication
+metadata: {name: t, namespace: pay}
+spec: {jwtRules: [{issuer: "https://id"}]}
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: pay, namespace: pay}
+spec: {rules: [{from: [{source: {requestPrincipals: ["https://id/*"]}}]}]}
+---
+`;
+place.write('claims.json', '{"iss": "https://id", "sub": "ann"}');
+place.write('list.json', '[]');
+const CHARGE = ['--method', 'POST', '--path', '/charge'];
+
+for (const [title, files, args, code] of [
+  ['an identity that Istio allows', ISTIO, ['web', 'payments', ...CHARGE], 0],
+  ['the port of the Service', ISTIO, ['web', 'payments:80', ...CHARGE], 0],
+  ['another path', ISTIO, ['web', 'payments', '--method', 'POST', '--path', '/refund'], 1],
+  ['a path that is normalised first', ISTIO, ['web', 'payments', '--method', 'POST', '--path', '/x/../charge'], 0],
+  ['no identity', ISTIO, ['none', 'payments', ...CHARGE], 1],
+  ['an account that runs nowhere', ISTIO, ['sa:dev/x', 'payments', ...CHARGE], 1],
+  ['an HTTP rule at ztunnel', ISTIO, ['web', 'payments', ...CHARGE, '--at', 'ztunnel'], 1],
+  ['an HTTP rule for a TCP connection', ISTIO, ['web', 'payments', '--tcp'], 1],
+  ['a NetworkPolicy that is the second layer', ISTIO + NETWORK, ['web', 'payments', ...CHARGE], 1],
+  ['an identity that Linkerd allows', LINKERD, ['web', 'payments', ...CHARGE], 0],
+  ['an identity that Linkerd does not allow', LINKERD, ['a/twin', 'payments', ...CHARGE], 1],
+  ['an identity that Kuma allows', KUMA, ['web', 'payments', '--tcp'], 0],
+  ['an identity that Kuma does not allow', KUMA, ['a/twin', 'payments', '--tcp'], 1],
+  ['a token that was not said', TOKEN, ['web', 'payments', ...CHARGE], 2],
+  ['a token', TOKEN, ['web', 'payments', ...CHARGE, '--token', 'claims.json'], 0],
+  ['no token', TOKEN, ['web', 'payments', ...CHARGE, '--token', 'none'], 1],
+] as const)
+  test(`${title}: exit ${code}, with the policy that decided`, async () => {
+    place.write('all.yaml', WORKLOADS + files);
+    const result = await place.run(['policy', 'check', ...args, '--policy', 'all.yaml', '-o', 'json']);
+    assert.equal(result.code, code, result.stderr);
+    const { verdict, layers } = JSON.parse(result.stdout) as { verdict: string; layers: { decision: string; by: string }[] };
+    assert.equal(verdict, ['allowed', 'denied', 'unknown'][code]);
+    assert.ok(layers.length > 0 && layers.every(({ by }) => by !== ''));
+    if (code === 0) assert.match(layers[0]?.by ?? '', /\(all\.yaml:\d+\)/);
+  });
+
+for (const [title, files, args, says] of [
+  ['a caller that nobody is', ISTIO, ['nobody', 'payments', ...CHARGE], /no workload of the files is the caller `nobody`[\s\S]*shop\/web/],
+  ['a name that two have', ISTIO, ['twin', 'payments', ...CHARGE], /`twin` is a\/twin and b\/twin[\s\S]*NAMESPACE\/NAME/],
+  ['a port that is not there', ISTIO, ['web', 'payments', '--port', 'grpc', ...CHARGE], /has no port `grpc`[\s\S]*http/],
+  ['a method without a path', ISTIO, ['web', 'payments', '--method', 'GET'], /needs --method and --path/],
+  ['a point that enforces nothing', ISTIO, ['web', 'payments', ...CHARGE, '--at', 'gateway'], /sidecar, ztunnel, waypoint/],
+  ['claims that are none', TOKEN, ['web', 'payments', ...CHARGE, '--token', 'list.json'], /holds no claims/],
+  ['a policy that Istio would refuse', ISTIO.replace('methods: [POST]', 'ports: [99999]'), ['web', 'payments', ...CHARGE], /istio-schema/],
+  ['a native policy beside it', `${ISTIO}apiVersion: meshctl.dev/v1\nkind: Policy\nallow: []\n`, ['web', 'payments'], /foreign-policy/],
+  ['files without a policy', '', ['web', 'payments', ...CHARGE], /foreign-policy/],
+] as const)
+  test(`${title}: exit 2, and nothing on stdout`, async () => {
+    place.write('all.yaml', WORKLOADS + files);
+    const result = await place.run(['policy', 'check', ...args, '--policy', 'all.yaml']);
+    assert.deepEqual([result.code, result.stdout], [2, ''], result.stdout);
+    assert.match(result.stderr, says);
+  });
