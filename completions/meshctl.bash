@@ -32,6 +32,9 @@ _meshctl() {
     'policy diff --fail-if') COMPREPLY=($(compgen -W 'widened narrowed changed' -- "$cur")); return ;;
     'policy diff -o'|'policy diff --output') COMPREPLY=($(compgen -W 'table json markdown' -- "$cur")); return ;;
     'policy graph -o'|'policy graph --output') COMPREPLY=($(compgen -W 'table json dot mermaid' -- "$cur")); return ;;
+    'policy import -o'|'policy import --output') COMPREPLY=($(compgen -W 'yaml json' -- "$cur")); return ;;
+    'policy export --to') COMPREPLY=($(compgen -W 'istio linkerd kubernetes' -- "$cur")); return ;;
+    'policy export -o'|'policy export --output') COMPREPLY=($(compgen -W 'yaml json' -- "$cur")); return ;;
     'policy convert --to') COMPREPLY=($(compgen -W 'long short' -- "$cur")); return ;;
     'policy apply --audit') COMPREPLY=($(compgen -W 'all' -- "$cur")); return ;;
     'policy apply -o'|'policy apply --output') COMPREPLY=($(compgen -W 'table json' -- "$cur")); return ;;
@@ -49,7 +52,7 @@ _meshctl() {
   case "$command" in
     '') COMPREPLY=($(compgen -W 'demo init up down status logs top stat trace certs policy proxy completion version --help --version' -- "$cur")); return ;;
     'certs') COMPREPLY=($(compgen -W 'issue inspect list' -- "$cur")); return ;;
-    'policy') COMPREPLY=($(compgen -W 'lint check explain verify test diff graph fmt convert apply rollback denials replay learn show history' -- "$cur")); return ;;
+    'policy') COMPREPLY=($(compgen -W 'lint check explain verify test diff graph import export fmt convert apply rollback denials replay learn show history' -- "$cur")); return ;;
     'proxy') COMPREPLY=($(compgen -W 'status config run' -- "$cur")); return ;;
     'completion') COMPREPLY=($(compgen -W 'bash zsh fish powershell' -- "$cur")); return ;;
   esac
@@ -73,6 +76,8 @@ _meshctl() {
     'policy test') flags='--coverage --mesh --state -o --output --help --debug --no-color' ;;
     'policy diff') flags='--fail-if --mesh --state -o --output --help --debug --no-color' ;;
     'policy graph') flags='--from --policy --mesh --state -o --output --help --debug --no-color' ;;
+    'policy import') flags='--trust-domain --root-namespace -o --output --help --debug --no-color' ;;
+    'policy export') flags='--to --label --mesh --state -o --output --help --debug --no-color' ;;
     'policy fmt') flags='--check --help --debug --no-color' ;;
     'policy convert') flags='--to --help --debug --no-color' ;;
     'policy apply') flags='--message --dry-run --audit --yes --timeout --state -o --output --help --debug --no-color' ;;

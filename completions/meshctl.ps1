@@ -5,7 +5,7 @@ Register-ArgumentCompleter -Native -CommandName meshctl -ScriptBlock {
   $tree = @{
     '' = @('demo', 'init', 'up', 'down', 'status', 'logs', 'top', 'stat', 'trace', 'certs', 'policy', 'proxy', 'completion', 'version')
     'certs' = @('issue', 'inspect', 'list')
-    'policy' = @('lint', 'check', 'explain', 'verify', 'test', 'diff', 'graph', 'fmt', 'convert', 'apply', 'rollback', 'denials', 'replay', 'learn', 'show', 'history')
+    'policy' = @('lint', 'check', 'explain', 'verify', 'test', 'diff', 'graph', 'import', 'export', 'fmt', 'convert', 'apply', 'rollback', 'denials', 'replay', 'learn', 'show', 'history')
     'proxy' = @('status', 'config', 'run')
     'completion' = @('bash', 'zsh', 'fish', 'powershell')
     'demo -' = @('-d', '--detach', '--duration', '--load', '--keep', '-o', '--output', '--help', '--debug', '--no-color')
@@ -27,6 +27,8 @@ Register-ArgumentCompleter -Native -CommandName meshctl -ScriptBlock {
     'policy test -' = @('--coverage', '--mesh', '--state', '-o', '--output', '--help', '--debug', '--no-color')
     'policy diff -' = @('--fail-if', '--mesh', '--state', '-o', '--output', '--help', '--debug', '--no-color')
     'policy graph -' = @('--from', '--policy', '--mesh', '--state', '-o', '--output', '--help', '--debug', '--no-color')
+    'policy import -' = @('--trust-domain', '--root-namespace', '-o', '--output', '--help', '--debug', '--no-color')
+    'policy export -' = @('--to', '--label', '--mesh', '--state', '-o', '--output', '--help', '--debug', '--no-color')
     'policy fmt -' = @('--check', '--help', '--debug', '--no-color')
     'policy convert -' = @('--to', '--help', '--debug', '--no-color')
     'policy apply -' = @('--message', '--dry-run', '--audit', '--yes', '--timeout', '--state', '-o', '--output', '--help', '--debug', '--no-color')

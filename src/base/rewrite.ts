@@ -1,5 +1,17 @@
 // YAML text → YAML text: single values replaced, everything else, comments too, as it was.
-import { type Document, isAlias, isCollection, isMap, isNode, isScalar, isSeq, type Node, parseAllDocuments, visit } from 'yaml';
+import {
+  type Document,
+  isAlias,
+  isCollection,
+  isMap,
+  isNode,
+  isScalar,
+  isSeq,
+  type Node,
+  parseAllDocuments,
+  visit,
+  Document as YamlDocument,
+} from 'yaml';
 
 export interface Item {
   readonly value: unknown;
@@ -81,6 +93,22 @@ function joined(document: AnyDocument, items: readonly Node[], merge: (first: un
 
 function hasComments(node: Node): boolean {
   return Boolean(node.commentBefore || node.comment || commentBeforeFirst(node) || commentsInside(node).length > 0);
+}
+
+/** Values as YAML documents, short collections on one line. */
+export function printYaml(values: readonly unknown[]): string {
+  return values
+    .map((value) => {
+      const document = new YamlDocument(value, { aliasDuplicateObjects: false });
+      visit(document, {
+        Collection: (_key, node) => {
+          if (JSON.stringify(node.toJS(document)).length <= FLOW_CHARS) node.flow = true;
+        },
+      });
+      if (isCollection(document.contents)) document.contents.flow = false;
+      return document.toString(WIDTH);
+    })
+    .join('---\n');
 }
 
 /** The text in one shape: two blanks of indent, one of each kind of quote, lines as long as they are. Comments stay. */

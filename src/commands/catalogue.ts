@@ -343,6 +343,36 @@ export const CATALOGUE: readonly CommandSpec[] = [
     load: () => import('./policy/graph.ts'),
   },
   {
+    path: ['policy', 'import'],
+    summary: 'turn policies of Istio, Linkerd or Kuma into a native one, and name what cannot be carried over',
+    arguments: [{ name: '<path...>', description: 'files or directories, with the workloads that they are about; - for stdin' }],
+    options: [
+      { flags: '--trust-domain <name>', description: 'of the other mesh (default: as its configuration says, else cluster.local)' },
+      { flags: '--root-namespace <name>', description: "Istio's root namespace (default: istio-system)" },
+      output('yaml', 'json'),
+    ],
+    examples: ['meshctl policy import k8s/ > policy.yaml', 'meshctl policy import k8s/ -o json'],
+    exitCodes: '0 all of it was carried over; 1 something was not; 2 usage or unreadable files',
+    load: () => import('./policy/import.ts'),
+  },
+  {
+    path: ['policy', 'export'],
+    summary: 'turn a native policy into resources of Istio, Linkerd or Kubernetes, and name what they cannot say',
+    arguments: [
+      { name: '[path...]', description: 'policy files or directories (default: the policy in force, else that of the mesh file)' },
+    ],
+    options: [
+      { flags: '--to <mesh>', description: 'istio, linkerd or kubernetes', values: ['istio', 'linkerd', 'kubernetes'] },
+      { flags: '--label <key>', description: 'the label that pods carry the name of their service in (default: app)' },
+      MESH_FILE,
+      STATE,
+      output('yaml', 'json'),
+    ],
+    examples: ['meshctl policy export --to istio policy.yaml > k8s/policy.yaml', 'meshctl policy export --to kubernetes'],
+    exitCodes: '0 all of it was carried over; 1 something was not; 2 usage or unreadable files; 3 the mesh does not answer',
+    load: () => import('./policy/export.ts'),
+  },
+  {
     path: ['policy', 'fmt'],
     summary: 'write native policies in one shape; comments stay',
     arguments: [{ name: '<path...>', description: 'policy files or directories; - for stdin, which is printed' }],

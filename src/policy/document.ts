@@ -62,6 +62,8 @@ export interface ServiceNode {
   readonly tierPlace: Place;
   readonly bridge: boolean;
   readonly owner: string | undefined;
+  /** Numbers by name, as far as the policy says them. */
+  readonly ports: Readonly<Record<string, number>>;
   readonly place: Place;
 }
 
@@ -195,6 +197,7 @@ function readDocument(document: Located, findings: Finding[]): PolicyDocument | 
       tierPlace: document.place(['services', serviceName, 'tier']),
       bridge: service.bridge,
       owner: service.owner,
+      ports: service.ports ?? {},
       place: document.place(['services', serviceName], true),
     })),
     groups: Object.entries(raw.groups).map(([groupName, members]) => ({

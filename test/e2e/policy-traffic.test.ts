@@ -120,6 +120,24 @@ test('rollback puts an earlier revision in force as a new one, with its mode', a
   assert.ok(denied.items.some(({ verdict }) => verdict === 'denied'));
 });
 
+test('policies of another mesh are applied when all of them can be carried over, and refused whole when not', async () => {
+  const workload = (name: string): string =>
+    `apiVersion: v1\nkind: Pod\nmetadata: {name: ${name}, namespace: default, labels: {app: ${name}}}\nspec: {serviceAccountName: ${name}, containers: []}\n---\n`;
+  const allow = (from: string, to: string): string =>
+    `apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: ${to}, namespace: default}\nspec: {selector: {matchLabels: {app: ${to}}}, rules: [{from: [{source: {principals: [cluster.local/ns/default/sa/${from}]}}]}]}\n---\n`;
+  const pods = ['web', 'orders', 'payments'].map(workload).join('');
+  place.write('istio.yaml', `${pods}${allow('ingress', 'web')}${allow('web', 'orders')}${allow('orders', 'payments')}`);
+  const applied = await place.run(['policy', 'apply', 'istio.yaml']);
+  assert.deepEqual([applied.code, applied.stdout], [0, 'policy/6 applied\n'], applied.stderr);
+  const shown = (await place.run(['policy', 'show'])).stdout;
+  assert.match(shown, /web -> orders: any # AuthorizationPolicy default\/orders \(istio\.yaml:\d+\)/);
+  place.write('part.yaml', `${pods}${allow('web', 'orders').replace('principals', 'notPrincipals')}`);
+  const refused = await place.run(['policy', 'apply', 'part.yaml']);
+  assert.deepEqual([refused.code, refused.stdout], [2, '']);
+  assert.match(refused.stderr, /part\.yaml:\d+:\d+ {2}AuthorizationPolicy.*\n.*cannot be carried over, so nothing is applied/);
+  assert.equal((await place.run(['policy', 'show'])).stdout, shown);
+});
+
 for (const [title, args, code, says] of [
   ['rollback to a revision that is not there', ['rollback', '99'], 1, /no policy revision 99/],
   ['rollback to no number', ['rollback', 'first'], 2, /no revision number/],

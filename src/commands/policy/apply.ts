@@ -5,6 +5,9 @@ import { reaches } from '../../base/finding.ts';
 import type { ProxyItem } from '../../control/admin.ts';
 import type { Audit } from '../../policy/compile.ts';
 import type { PolicyDiff } from '../../policy/diff.ts';
+import { hasNative, type PolicyText } from '../../policy/document.ts';
+import { readForeign } from '../../policy/foreign-decision.ts';
+import { importForeign } from '../../policy/import.ts';
 import { printRequest } from '../../policy/reachability.ts';
 import { renderFindings, summarize } from '../../views/report/table.ts';
 import { paint } from '../../views/theme.ts';
@@ -18,8 +21,25 @@ const LOOK_EVERY_MS = 20;
 export const run: Run = async (context, input) => {
   const audit = readAudit(input);
   const files = readPolicyTexts(context, listArgument(input, 0));
-  return withMesh(context, input, (mesh) => applyTo(context, input, mesh, { files, audit, message: textOption(input, 'message') ?? '' }));
+  return withMesh(context, input, async (mesh) => {
+    const native = await carriedOver(context, mesh, files);
+    return applyTo(context, input, mesh, { files: [...native], audit, message: textOption(input, 'message') ?? '' });
+  });
 };
+
+/** Policies of another mesh as native ones. Throws POLICY_INVALID where something in them has no counterpart. */
+async function carriedOver(context: Context, mesh: MeshConnection, files: readonly PolicyText[]): Promise<readonly PolicyText[]> {
+  if (hasNative(files)) return files;
+  const { spec } = await mesh.request('mesh.spec', null);
+  const foreign = readForeign(files, { trustDomain: spec.trustDomain });
+  if (foreign === undefined) return files;
+  const { text, left } = importForeign(foreign);
+  if (left.length === 0) return [{ file: 'imported.yaml', text }];
+  for (const { place, resource, what } of left) context.note(`${place}  ${resource}: ${what}\n`);
+  throw new Fault('POLICY_INVALID', 'usage', `${left.length} parts of these policies cannot be carried over, so nothing is applied`, {
+    hint: '`meshctl policy import` writes what can be; mend the rest there',
+  });
+}
 
 export interface Change {
   readonly files: { readonly file: string; readonly text: string }[];
