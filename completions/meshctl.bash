@@ -31,7 +31,7 @@ _meshctl() {
     'policy test -o'|'policy test --output') COMPREPLY=($(compgen -W 'tap json junit' -- "$cur")); return ;;
     'policy diff --fail-if') COMPREPLY=($(compgen -W 'widened narrowed changed' -- "$cur")); return ;;
     'policy diff -o'|'policy diff --output') COMPREPLY=($(compgen -W 'table json markdown' -- "$cur")); return ;;
-    'policy graph -o'|'policy graph --output') COMPREPLY=($(compgen -W 'table json dot mermaid' -- "$cur")); return ;;
+    'policy graph -o'|'policy graph --output') COMPREPLY=($(compgen -W 'table json dot mermaid svg' -- "$cur")); return ;;
     'policy import -o'|'policy import --output') COMPREPLY=($(compgen -W 'yaml json' -- "$cur")); return ;;
     'policy export --to') COMPREPLY=($(compgen -W 'istio linkerd kubernetes' -- "$cur")); return ;;
     'policy export -o'|'policy export --output') COMPREPLY=($(compgen -W 'yaml json' -- "$cur")); return ;;
@@ -50,7 +50,7 @@ _meshctl() {
     'version -o'|'version --output') COMPREPLY=($(compgen -W 'table json' -- "$cur")); return ;;
   esac
   case "$command" in
-    '') COMPREPLY=($(compgen -W 'demo init up down status logs top stat trace certs policy proxy completion version --help --version' -- "$cur")); return ;;
+    '') COMPREPLY=($(compgen -W 'demo init up down status logs top stat trace certs schema policy proxy completion version --help --version' -- "$cur")); return ;;
     'certs') COMPREPLY=($(compgen -W 'issue inspect list' -- "$cur")); return ;;
     'policy') COMPREPLY=($(compgen -W 'lint check explain verify test diff graph import export fmt convert apply rollback denials replay learn show history' -- "$cur")); return ;;
     'proxy') COMPREPLY=($(compgen -W 'status config run' -- "$cur")); return ;;
@@ -69,11 +69,12 @@ _meshctl() {
     'certs issue') flags='--out --ttl --print-key --state -o --output --help --debug --no-color' ;;
     'certs inspect') flags='-o --output --help --debug --no-color' ;;
     'certs list') flags='--state -o --output --help --debug --no-color' ;;
-    'policy lint') flags='--mesh --fail-on --show --rule --baseline --write-baseline --fix --mesh-version --root-namespace -o --output --help --debug --no-color' ;;
+    'schema') flags='--help --debug --no-color' ;;
+    'policy lint') flags='--mesh --fail-on --show --rule --baseline --write-baseline --live --state --fix --mesh-version --root-namespace -o --output --help --debug --no-color' ;;
     'policy check') flags='--method --path --grpc --tcp --header --port --at --token --root-namespace --from-trace --policy --mesh --state -o --output --help --debug --no-color' ;;
     'policy explain') flags='--method --path --grpc --tcp --header --port --at --token --root-namespace --policy --mesh --state -o --output --help --debug --no-color' ;;
     'policy verify') flags='--mesh --state -o --output --help --debug --no-color' ;;
-    'policy test') flags='--coverage --mesh --state -o --output --help --debug --no-color' ;;
+    'policy test') flags='--coverage --mesh --state --watch -o --output --help --debug --no-color' ;;
     'policy diff') flags='--fail-if --mesh --state -o --output --help --debug --no-color' ;;
     'policy graph') flags='--from --policy --mesh --state -o --output --help --debug --no-color' ;;
     'policy import') flags='--trust-domain --root-namespace -o --output --help --debug --no-color' ;;

@@ -26,6 +26,11 @@ export interface Located {
 const MAX_ALIASES = 100;
 const MAX_TEXT_CHARS = 16 * 1024 * 1024;
 
+/** A schema as JSON Schema (draft 2020-12), as far as it can be said: checks that are code are left to us. Of the text, before defaults. */
+export function toJsonSchema(schema: z.ZodType): Readonly<Record<string, unknown>> {
+  return z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }) as Readonly<Record<string, unknown>>;
+}
+
 /** The documents of a YAML text. Syntax errors, duplicate keys and prototype keys are findings (`syntax-error`). */
 export function parseYaml(file: string, text: string): { documents: Located[]; findings: Finding[] } {
   const findings: Finding[] = [];
@@ -35,9 +40,14 @@ export function parseYaml(file: string, text: string): { documents: Located[]; f
   }
   const lines = new LineCounter();
   const documents: Located[] = [];
-  for (const document of parseAllDocuments(text, { lineCounter: lines, uniqueKeys: true, prettyErrors: false })) {
+  for (const document of parseAllDocuments(text, { lineCounter: lines, uniqueKeys: true, prettyErrors: false, logLevel: 'error' })) {
     for (const error of document.errors) {
-      findings.push(syntaxError(firstLine(error.message), placeAt(file, lines, error.pos[0])));
+      const finding = syntaxError(firstLine(error.message), placeAt(file, lines, error.pos[0]));
+      findings.push(
+        text.includes('{{')
+          ? { ...finding, fix: 'this looks like a template: render it first (`helm template … | meshctl policy lint -`)' }
+          : finding,
+      );
     }
     if (document.errors.length > 0) continue;
     const root = document.contents;

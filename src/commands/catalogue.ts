@@ -209,9 +209,19 @@ export const CATALOGUE: readonly CommandSpec[] = [
     load: () => import('./certs/list.ts'),
   },
   {
+    path: ['schema'],
+    summary: 'JSON Schema of a document that meshctl reads, for editors',
+    arguments: [{ name: '[kind]', description: 'Mesh, Policy, PolicyTest or LintBaseline (default: list them)' }],
+    examples: ['meshctl schema', 'meshctl schema Policy > policy.schema.json'],
+    exitCodes: '0 done; 2 no such kind',
+    load: () => import('./schema.ts'),
+  },
+  {
     path: ['policy', 'lint'],
     summary: 'find what is wrong in policy files, also in those of Istio, Linkerd and Kubernetes',
-    arguments: [{ name: '<path...>', description: 'policy files or directories, judged together as one policy; - for stdin' }],
+    arguments: [
+      { name: '[path...]', description: 'files, directories or patterns (k8s/**/*.yaml), judged together as one policy; - for stdin' },
+    ],
     options: [
       {
         flags: '--mesh <file>',
@@ -226,6 +236,8 @@ export const CATALOGUE: readonly CommandSpec[] = [
       { flags: '--rule <id>', description: 'look for this rule only; may be repeated, or a list with commas', repeatable: true },
       { flags: '--baseline <file>', description: 'findings of this file are known: they are neither printed nor counted' },
       { flags: '--write-baseline <file>', description: 'write the findings there, for --baseline, and end' },
+      { flags: '--live', description: 'the policy in force in the running mesh, with the services of that mesh' },
+      STATE,
       { flags: '--fix', description: 'mend what can be mended without a decision, in the files' },
       { flags: '--mesh-version <version>', description: 'the version of the other mesh, for rules that depend on it' },
       { flags: '--root-namespace <name>', description: "Istio's root namespace (default: istio-system)" },
@@ -290,6 +302,7 @@ export const CATALOGUE: readonly CommandSpec[] = [
       { flags: '--coverage', description: 'also list the grants that no test touched' },
       MESH_FILE,
       STATE,
+      { flags: '--watch', description: 'run them again whenever a file changes, until Ctrl-C' },
       output('tap', 'json', 'junit'),
     ],
     examples: [
@@ -336,9 +349,9 @@ export const CATALOGUE: readonly CommandSpec[] = [
       POLICY,
       MESH_FILE,
       STATE,
-      output('table', 'json', 'dot', 'mermaid'),
+      output('table', 'json', 'dot', 'mermaid', 'svg'),
     ],
-    examples: ['meshctl policy graph', 'meshctl policy graph --from web', 'meshctl policy graph -o dot | dot -Tsvg > policy.svg'],
+    examples: ['meshctl policy graph', 'meshctl policy graph --from web', 'meshctl policy graph -o svg > policy.svg'],
     exitCodes: '0 done; 1 no such service; 2 usage or unreadable files; 3 the mesh does not answer',
     load: () => import('./policy/graph.ts'),
   },

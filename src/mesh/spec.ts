@@ -39,7 +39,7 @@ const serviceSpec = z.strictObject({
   traffic: trafficSpec.optional(),
 });
 
-const meshFile = z.strictObject({
+export const meshFile = z.strictObject({
   apiVersion: z.literal(API_VERSION, `\`apiVersion: ${API_VERSION}\` is wanted`),
   kind: z.literal('Mesh', '`kind: Mesh` is wanted'),
   name,

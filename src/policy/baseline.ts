@@ -5,7 +5,7 @@ import type { Finding, Reported } from '../base/finding.ts';
 import { API_VERSION } from '../mesh/version.ts';
 import type { PolicyText } from './document.ts';
 
-const schema = z.strictObject({
+export const schema = z.strictObject({
   apiVersion: z.literal(API_VERSION),
   kind: z.literal('LintBaseline'),
   schemaVersion: z.literal(1),

@@ -12,7 +12,7 @@ import { isTextError, parseWho, type WhoText } from './reader/rule-text.ts';
 
 const name = z.string().regex(NAME, 'a name is 1 to 63 of a-z, 0-9 and `-`');
 
-const policySchema = z.strictObject({
+export const policySchema = z.strictObject({
   apiVersion: z.literal(API_VERSION, `\`apiVersion: ${API_VERSION}\` is wanted`),
   kind: z.literal('Policy', '`kind: Policy` is wanted'),
   trustDomain: z.string().refine(isTrustDomain, 'no trust domain').optional(),
@@ -40,7 +40,7 @@ const policySchema = z.strictObject({
 });
 
 /** Tests in a file of their own. */
-const testSchema = z.strictObject({
+export const testSchema = z.strictObject({
   apiVersion: z.literal(API_VERSION, `\`apiVersion: ${API_VERSION}\` is wanted`),
   kind: z.literal('PolicyTest'),
   tests: z.array(z.unknown()).min(1, 'at least one test is wanted'),

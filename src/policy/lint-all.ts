@@ -31,7 +31,7 @@ export interface LintOptions extends Partial<Settings> {
 export function lintAll(files: readonly PolicyText[], mesh: MeshSpec | undefined, options: LintOptions = {}): LintReport {
   const { rules, nowMs = Date.now(), ...settings } = options;
   const isAsked = (rule: string): boolean => rules === undefined || rules.includes(rule);
-  const native = lintPolicy(files, mesh, { skipForeign: true });
+  const native = lintPolicy(files, mesh, { skipForeign: true, rules });
   const foreign = lintForeign(files, settings);
   const all = [...native.findings, ...foreign.findings].filter(({ rule }) => isAsked(rule));
   const known = (rule: string): boolean => RULE_PAGES.some(({ id }) => id === rule);

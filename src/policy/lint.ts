@@ -11,18 +11,18 @@ const PROVED = ['invariant-violated', 'unbrokered-path'];
 
 /**
  * Every finding of the files, in reading order, and the document for whoever goes on with it. `verify: false` leaves out what is proved over every identity,
- * for whoever does that himself; `skipForeign` passes over resources that are no native policy, which are errors otherwise.
+ * for whoever does that himself; `skipForeign` passes over resources that are no native policy, which are errors otherwise; `rules`: only these.
  */
 export function lintPolicy(
   files: readonly PolicyText[],
   mesh: MeshSpec | undefined,
-  options: { readonly verify?: boolean; readonly skipForeign?: boolean } = {},
+  options: { readonly verify?: boolean; readonly skipForeign?: boolean; readonly rules?: readonly string[] | undefined } = {},
 ): { document: PolicyDocument; findings: Finding[] } {
   const { document, findings } = parsePolicy(files, options.skipForeign);
   const names = collectNames(document, mesh);
   const resolver = new ServiceResolver(names, mesh?.trustDomain ?? document.trustDomain);
   const input: LintInput = { document, names, resolver, mesh, nowMs: Date.now() };
-  const judged = LINT_RULES.filter(({ id }) => options.verify !== false || !PROVED.includes(id));
+  const judged = LINT_RULES.filter(({ id }) => (options.verify !== false || !PROVED.includes(id)) && options.rules?.includes(id) !== false);
   const all = [...findings, ...judged.flatMap((rule) => rule.native?.(input) ?? [])];
   return { document, findings: inOrder(all) };
 }

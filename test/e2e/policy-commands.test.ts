@@ -1,7 +1,9 @@
 // `policy check`, `explain`, `verify`, `test` and `graph` as a user runs them: documents, exit codes, and what is refused.
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { after, before, test } from 'node:test';
-import { Workplace } from '../support/cli.ts';
+import { LAUNCHER, Workplace } from '../support/cli.ts';
 
 const POLICY = `apiVersion: meshctl.dev/v1
 kind: Policy
@@ -291,4 +293,75 @@ test('files of other meshes are judged by their own schema, beside native ones',
   const asked = await place.run(['policy', 'check', 'web', 'checkout', '--policy', 'k8s']);
   assert.deepEqual([asked.code, asked.stdout], [2, '']);
   assert.match(asked.stderr, /istio-schema/);
+});
+
+test('patterns are files, one that fits none is a usage error', async () => {
+  place.write('globs/a/one.yaml', POLICY);
+  const found = await place.run(['policy', 'lint', 'globs/**/*.yaml']);
+  assert.equal(found.code, 0, found.stdout);
+  const none = await place.run(['policy', 'lint', 'globs/**/*.json']);
+  assert.deepEqual([none.code, none.stdout], [2, '']);
+  assert.match(none.stderr, /no file fits/);
+  const nothing = await place.run(['policy', 'lint']);
+  assert.deepEqual([nothing.code, nothing.stdout], [2, '']);
+});
+
+test('lint: what is asked for, what is shown, what is known, what is mended', async () => {
+  const body = POLICY.replace('allow:\n', 'allow:\n  - any -> checkout: GET /x\n');
+  assert.notEqual(body, POLICY);
+  place.write('lint/p.yaml', body);
+  const lint = (...args: string[]) => place.run(['policy', 'lint', 'lint/p.yaml', ...args]);
+  assert.match((await lint('--rule', 'any-unreachable')).stdout, /any-unreachable[\s\S]*1 error, 0 warnings/);
+  assert.equal((await lint('--rule', 'unused-service')).code, 0);
+  assert.doesNotMatch((await lint('--rule', 'any-unreachable,unused-service', '--show', 'error')).stdout, /unused-service/);
+  for (const args of [
+    ['--rule', 'nothing'],
+    ['--show', 'all'],
+    ['--fail-on', 'never'],
+    ['--mesh-version', 'new'],
+    ['--baseline', 'lint/p.yaml'],
+    ['--baseline', 'none.json'],
+    ['-o', 'html'],
+  ]) {
+    const wrong = await lint(...args);
+    assert.deepEqual([wrong.code, wrong.stdout], [2, ''], args.join(' '));
+  }
+  assert.equal((await lint('--write-baseline', 'lint/base.json')).code, 0);
+  const known = await lint('--baseline', 'lint/base.json');
+  assert.equal(known.code, 0);
+  assert.match(known.stdout, /0 errors, 0 warnings.*\n.*known from the baseline/);
+  const mended = await lint('--fix', '--rule', 'any-unreachable');
+  assert.deepEqual([mended.code, mended.stderr], [0, '1 fixed in 1 file\n']);
+  assert.match((await place.run(['policy', 'fmt', '--check', 'lint/p.yaml'])).stderr, /of 1 would change/);
+  const again = await lint('--rule', 'any-unreachable');
+  assert.equal(again.code, 0);
+});
+
+test('tests that are watched run again when a file changes, and end with Ctrl-C', async () => {
+  place.write('watched/policy.yaml', POLICY);
+  place.write('watched/tests.yaml', TESTS);
+  const child = spawn(process.execPath, [LAUNCHER, 'policy', 'test', 'watched', '--watch'], { cwd: place.directory, env: place.env });
+  let text = '';
+  let wake: () => void = () => undefined;
+  const collect = (part: Buffer): void => {
+    text += part.toString();
+    wake();
+  };
+  child.stdout.on('data', collect);
+  child.stderr.on('data', collect);
+  const until = async (says: RegExp): Promise<void> => {
+    while (!says.test(text))
+      await new Promise<void>((done) => {
+        wake = done;
+      });
+    text = '';
+  };
+  await until(/# 3 passed, 0 failed[\s\S]*waiting for a change/);
+  place.write('watched/tests.yaml', TESTS.replace('deny: [web, ', 'deny: [').replace('allow: [checkout]', 'allow: [checkout, web]'));
+  await until(/# 2 passed, 1 failed[\s\S]*waiting for a change/);
+  place.write('watched/tests.yaml', 'tests: [');
+  await until(/has an error[\s\S]*waiting for a change/);
+  const ended = once(child, 'exit');
+  child.kill('SIGINT');
+  assert.deepEqual((await ended)[0], 0);
 });

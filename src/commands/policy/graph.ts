@@ -2,6 +2,7 @@
 import { Fault } from '../../base/fault.ts';
 import { type Hop, printRequest, Reachability } from '../../policy/reachability.ts';
 import { reachable } from '../../policy/verify.ts';
+import { renderGraphSvg } from '../../views/graph-svg.ts';
 import { renderTable } from '../../views/table.ts';
 import type { Run } from '../context.ts';
 import { document } from '../document.ts';
@@ -18,7 +19,7 @@ interface Edge {
 }
 
 export const run: Run = async (context, input) => {
-  const format = outputOption(input, ['table', 'json', 'dot', 'mermaid']);
+  const format = outputOption(input, ['table', 'json', 'dot', 'mermaid', 'svg']);
   const subject = await loadSubject(context, input, []);
   const reach = new Reachability(subject.policy, context.now(), [], portsOf(subject.mesh));
   const from = textOption(input, 'from');
@@ -57,7 +58,11 @@ export const run: Run = async (context, input) => {
     context.print(document('PolicyGraph', { policy: subject.source, from: from ?? null, blastRadius: blast ?? null, edges: body }));
   } else if (format === 'dot') context.print(dot(edges));
   else if (format === 'mermaid') context.print(mermaid(edges));
-  else {
+  else if (format === 'svg') {
+    const drawn = edges.map(({ grants, ...edge }) => ({ ...edge, text: grants.map(({ request }) => request).join(', ') }));
+    const tiers = subject.policy.tiers.map(({ name }) => name);
+    context.print(renderGraphSvg(drawn, tiers));
+  } else {
     const rows = edges.map((edge) => [
       edge.from,
       edge.to + (edge.bridge ? ' (bridge)' : ''),

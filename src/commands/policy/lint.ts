@@ -3,7 +3,9 @@ import { existsSync, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { Fault } from '../../base/fault.ts';
 import { atLeast, type Reported, reaches, type Severity } from '../../base/finding.ts';
+import type { MeshSpec } from '../../mesh/spec.ts';
 import { writeAtomic } from '../../platform/node/files.ts';
+import type { PolicyText } from '../../policy/document.ts';
 import { editFiles } from '../../policy/edits.ts';
 import { RULE_PAGES } from '../../policy/form-pages.ts';
 import { isVersion, type LintOptions, type LintReport, lintAll, printBaseline, readBaseline } from '../../policy/lint-all.ts';
@@ -14,7 +16,7 @@ import { renderSarif } from '../../views/report/sarif.ts';
 import { renderFindings, summarize } from '../../views/report/table.ts';
 import type { Context, Input, Run } from '../context.ts';
 import { document } from '../document.ts';
-import { flag, listArgument, outputOption, textOption } from '../input.ts';
+import { flag, listArgument, outputOption, textOption, withMesh } from '../input.ts';
 import { nearestMeshFile } from '../mesh-file.ts';
 import { readTexts } from '../read-files.ts';
 import { VERSION } from '../version-number.ts';
@@ -26,11 +28,16 @@ export const run: Run = async (context, input) => {
   const show = severityOption(input, 'show', 'show', 'info');
   const options = lintOptions(input);
   const names = listArgument(input, 0);
-  const files = readPolicyTexts(context, names);
-  const meshFile = findMeshFile(context, textOption(input, 'mesh'), names[0] ?? '-');
-  const mesh = meshFile === undefined ? undefined : readMesh(context, meshFile);
+  const live = flag(input, 'live') ? await readLive(context, input, names) : undefined;
+  if (names.length === 0 && live === undefined)
+    throw new Fault('USAGE', 'usage', 'nothing is named', { hint: 'meshctl policy lint PATH…, or --live for the policy in force' });
+  const files = live?.files ?? readPolicyTexts(context, names);
+  const meshFile = live === undefined ? findMeshFile(context, textOption(input, 'mesh'), names[0] ?? '-') : undefined;
+  const mesh = live?.spec ?? (meshFile === undefined ? undefined : readMesh(context, meshFile));
   let report = lintAll(files, mesh, options);
   if (flag(input, 'fix')) {
+    if (live !== undefined)
+      throw new Fault('USAGE', 'usage', '`--fix` writes files: save the policy with `meshctl policy show`, and apply it again');
     const edited = editFiles(files, report.findings);
     for (const { file, text } of edited.files) {
       if (file === '<stdin>') throw new Fault('USAGE', 'usage', '`--fix` writes files, and stdin is none');
@@ -51,7 +58,7 @@ export const run: Run = async (context, input) => {
   const failed = reaches(fresh, failOn);
   const shown = atLeast(fresh, show);
   const left = report.findings.length - fresh.length;
-  const summary = summaryOf(report, fresh, left, meshFile);
+  const summary = summaryOf(report, fresh, left, mesh !== undefined);
   switch (format) {
     case 'json':
       context.print(
@@ -93,6 +100,20 @@ export const run: Run = async (context, input) => {
   return failed ? 1 : 0;
 };
 
+/** The policy in force with the services of its mesh. Throws POLICY_NONE. */
+async function readLive(
+  context: Context,
+  input: Input,
+  names: readonly string[],
+): Promise<{ files: readonly PolicyText[]; spec: MeshSpec }> {
+  if (names.length > 0) throw new Fault('USAGE', 'usage', '`--live` judges the policy in force, and files are named too');
+  return withMesh(context, input, async (mesh) => {
+    const { files, revision } = await mesh.request('policy.show', {});
+    const { spec } = await mesh.request('mesh.spec', null);
+    return { files: files.map(({ file, text }) => ({ file: `policy/${revision}:${file}`, text })), spec };
+  });
+}
+
 const SEVERITIES = ['error', 'warning', 'info'] as const;
 
 function severityOption(input: Input, name: string, flagName: string, otherwise: Severity): Severity {
@@ -126,10 +147,10 @@ function baselineOf(context: Context, file: string | undefined): ReadonlySet<str
   throw new Fault('USAGE', 'usage', `${file} is no baseline of \`policy lint\``, { hint: 'make one with --write-baseline FILE' });
 }
 
-function summaryOf(report: LintReport, fresh: readonly Reported[], left: number, meshFile: string | undefined): string {
+function summaryOf(report: LintReport, fresh: readonly Reported[], left: number, hasMesh: boolean): string {
   const skipped = Object.entries(report.skipped).map(([kind, count]) => `${count} ${kind}`);
   const lines = [
-    `${summarize(fresh)}${meshFile === undefined ? '; no mesh file: judged by the policy alone' : ''}`,
+    `${summarize(fresh)}${hasMesh ? '' : '; no mesh file: judged by the policy alone'}`,
     ...(report.suppressed.length > 0 ? [`${report.suppressed.length} hidden by comments in the files`] : []),
     ...(left > 0 ? [`${left} known from the baseline`] : []),
     ...(report.judged > 0 ? [`${report.judged} policies of other meshes judged by their own schema`] : []),

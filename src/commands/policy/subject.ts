@@ -1,5 +1,5 @@
 // The policy that a question is about: files that are named, else the one in force, else that of the mesh file.
-import { existsSync, readdirSync, statSync } from 'node:fs';
+import { existsSync, globSync, readdirSync, statSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { Fault } from '../../base/fault.ts';
 import { type Finding, reaches } from '../../base/finding.ts';
@@ -140,18 +140,28 @@ export function listOption(input: Input, name: string): readonly string[] {
   return Array.isArray(value) ? (value as string[]) : typeof value === 'string' ? [value] : [];
 }
 
-/** Files, and the YAML files of directories, mesh files left out. */
+/** Files, what patterns fit, and the YAML files of directories, mesh files left out. */
 export function readPolicyTexts(context: Context, names: readonly string[]): PolicyText[] {
-  return names.flatMap((name) => {
-    const path = resolve(context.cwd, name);
-    if (name === '-' || !existsSync(path) || !statSync(path).isDirectory()) return readTexts(context, [name]);
-    const files = readdirSync(path, { recursive: true, encoding: 'utf8' }).filter(isPolicyFile).sort();
-    if (files.length === 0) throw new Fault('FILE_UNREADABLE', 'usage', `there is no policy file in \`${name}\``);
-    return readTexts(
-      context,
-      files.map((file) => join(name, file)),
-    );
-  });
+  return names
+    .flatMap((name) => expand(context, name))
+    .flatMap((name) => {
+      const path = resolve(context.cwd, name);
+      if (name === '-' || !existsSync(path) || !statSync(path).isDirectory()) return readTexts(context, [name]);
+      const files = readdirSync(path, { recursive: true, encoding: 'utf8' }).filter(isPolicyFile).sort();
+      if (files.length === 0) throw new Fault('FILE_UNREADABLE', 'usage', `there is no policy file in \`${name}\``);
+      return readTexts(
+        context,
+        files.map((file) => join(name, file)),
+      );
+    });
+}
+
+/** A pattern as the files that it fits. Throws FILE_UNREADABLE when there are none. */
+function expand(context: Context, name: string): string[] {
+  if (!/[*?[{]/.test(name) || existsSync(resolve(context.cwd, name))) return [name];
+  const files = globSync(name, { cwd: context.cwd, exclude: (each) => each === 'node_modules' }).sort();
+  if (files.length === 0) throw new Fault('FILE_UNREADABLE', 'usage', `no file fits \`${name}\``);
+  return files;
 }
 
 function directoryOf(context: Context, name: string): string {

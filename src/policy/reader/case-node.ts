@@ -37,7 +37,7 @@ export interface CaseNode {
   readonly by: string | undefined;
 }
 
-const caseSchema = z.strictObject({
+export const caseSchema = z.strictObject({
   name: z.string().min(1),
   request: z.strictObject({
     from: z.string().optional(),

@@ -17,7 +17,7 @@ export type Invariant = { readonly id: string; readonly place: Place; readonly w
 );
 
 const common = { why: z.string().optional() };
-const SCHEMAS = {
+export const SCHEMAS = {
   never: z.strictObject({ never: z.string(), within: z.int().min(1).max(100).optional(), ...common }),
   only: z.strictObject({ only: z.strictObject({ callers: z.array(z.string()), of: z.string() }), ...common }),
   must: z.strictObject({ must: z.record(z.string(), z.unknown()), ...common }),

@@ -137,7 +137,8 @@ export function readWho(document: Located, path: Path, text: string, findings: F
 
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 
-const longRule = z.strictObject({
+/** A rule in its long form. */
+export const longRule = z.strictObject({
   from: z.string(),
   to: z.string(),
   name: z.string().min(1).max(200).optional(),

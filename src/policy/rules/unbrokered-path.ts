@@ -1,16 +1,16 @@
 // Each hop is allowed by its tier, and the whole way is not what the tiers promise.
 import type { Finding } from '../../base/finding.ts';
 import { compilePolicy, meshOfPolicy } from '../compile.ts';
-import { printRequest } from '../reachability.ts';
-import type { Invariant } from '../reader/invariant-node.ts';
+import type { IdentityClass } from '../identities.ts';
+import { type Hop, printRequest, Reachability } from '../reachability.ts';
 import type { LintRule } from '../rule.ts';
-import { verify } from '../verify.ts';
+import { reachable } from '../verify.ts';
 
 export const unbrokeredPath: LintRule = {
   id: 'unbrokered-path',
   severity: 'error',
   summary:
-    'A service below the floor of a tier reaches that tier through others, each hop allowed by `acceptsFrom`, and none of them is a `bridge`. The floor looks at one hop; the promise is about the whole way.',
+    'A service below the floor of a tier reaches that tier through others, each hop allowed by `acceptsFrom`, and none of them is a `bridge`. The floor looks at one hop; the promise is about the whole way. An error for the most trusted tier, a warning for those below.',
   wrong: `apiVersion: meshctl.dev/v1
 kind: Policy
 tiers: [edge, {name: low, acceptsFrom: edge}, {name: high, acceptsFrom: low}]
@@ -24,31 +24,35 @@ allow:
 `,
   mend: [['web: {tier: low}', 'web: {tier: low, bridge: true, owner: team-web}']],
   native: ({ document, names, mesh, nowMs }) => {
-    // A tier that takes calls from its own alone cannot be reached past its floor.
-    const invariants = document.tiers.flatMap((tier, rank): Invariant[] => {
+    const floors = document.tiers.flatMap((tier, rank) => {
       const floor = tier.acceptsFrom === undefined ? rank : (names.tiers.get(tier.acceptsFrom) ?? rank);
-      if (floor === 0 || floor === rank) return [];
-      const from = { kind: 'tier', compare: '<', name: document.tiers[floor]?.name ?? '' } as const;
-      const to = { kind: 'tier', compare: '=', name: tier.name } as const;
-      return [
-        { id: tier.name, place: tier.place, why: undefined, kind: 'never', from, to, atMostHops: Number.POSITIVE_INFINITY, direct: false },
-      ];
+      // A tier that takes calls from its own alone cannot be reached past its floor.
+      return floor === 0 || floor === rank ? [] : [{ tier, floor, isTop: rank === document.tiers.length - 1 }];
     });
-    if (invariants.length === 0) return [];
+    if (floors.length === 0) return [];
     const policy = compilePolicy(document, [], mesh ?? meshOfPolicy(document), 0);
     if (policy.unreadable !== undefined) return [];
-    return verify({ policy, names, invariants, ports: [], atMs: nowMs }).flatMap(({ verdict, hops, invariant }): Finding[] => {
-      if (verdict !== 'violated') return [];
-      const path = hops.map(({ from, to, request }) => `${from.label} -> ${to.label} (${printRequest(request)})`).join(', then ');
-      return [
-        {
-          rule: 'unbrokered-path',
-          severity: 'error',
-          what: `tier \`${invariant.id}\` is reached from below its floor: ${path}`,
-          fix: 'name the service that is meant to stand between as a `bridge`, or close one of the hops',
-          place: invariant.place,
-        },
-      ];
+    const reach = new Reachability(policy, nowMs);
+    const rankOf = (each: IdentityClass): number => names.tiers.get(reach.tierOf(each) ?? '') ?? 0;
+    return floors.flatMap(({ tier, floor, isTop }): Finding[] => {
+      const below = reach.classes.filter((each) => each.id !== undefined && rankOf(each) < floor && !reach.isBridge(each));
+      const came = new Map(reachable(reach, below, true).map(({ hop }) => [hop.to, hop]));
+      return [...came.values()].flatMap(({ to }): Finding[] => {
+        // A bridge is what may stand between.
+        if (reach.tierOf(to) !== tier.name || reach.isBridge(to)) return [];
+        const hops: Hop[] = [];
+        for (let hop = came.get(to); hop !== undefined; hop = came.get(hop.from)) hops.unshift(hop);
+        const path = hops.map((hop) => `${hop.from.label} -> ${hop.to.label} (${printRequest(hop.request)})`).join(', then ');
+        return [
+          {
+            rule: 'unbrokered-path',
+            severity: isTop ? 'error' : 'warning',
+            what: `\`${to.label}\` is reached from below the floor of its tier: ${path}`,
+            fix: 'name the service that is meant to stand between as a `bridge`, or close one of the hops',
+            place: names.services.get(to.service ?? '')?.place ?? tier.place,
+          },
+        ];
+      });
     });
   },
 };

@@ -1,5 +1,5 @@
 // JUnit XML: what CI systems show as tests. One form for every report of ours.
-import { printable } from '../../base/printable.ts';
+import { forXml } from '../xml.ts';
 
 export interface JunitCase {
   readonly name: string;
@@ -8,9 +8,6 @@ export interface JunitCase {
   /** Why it failed, the first of them as its headline; empty when it passed. */
   readonly failures: readonly string[];
 }
-
-const ESCAPES: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' };
-const forXml = (text: string): string => printable(text).replace(/[&<>"]/g, (each) => ESCAPES[each] ?? each);
 
 export function renderJunit(suite: string, all: readonly JunitCase[]): string {
   const failed = all.filter(({ failures }) => failures.length > 0).length;
