@@ -30,6 +30,7 @@ export function assembleSnapshot(spec: MeshSpec, instances: readonly InstanceSta
         }),
       traffic: service.traffic,
       trafficRoutes: service.trafficRoutes,
+      ...(service.encodedSlash === 'keep' ? { encodedSlash: 'keep' as const } : {}),
     })),
   );
   const content = {

@@ -66,6 +66,7 @@ function meshOf(proxy: ProxyFile, self: SpiffeId): MeshSpec {
     calls: [],
     ready: { path: undefined, timeoutMs: 0 },
     restart: 'never',
+    encodedSlash: 'refuse',
     ...trafficOf(undefined),
   });
   return {

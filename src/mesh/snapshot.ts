@@ -33,6 +33,8 @@ export interface Upstream {
   readonly addresses?: readonly string[];
   readonly traffic: Traffic;
   readonly trafficRoutes: readonly TrafficRoute[];
+  /** `%2F` in a path is a letter within its segment; refused otherwise. */
+  readonly encodedSlash?: 'keep';
 }
 
 /** `service:port name`. */

@@ -37,6 +37,8 @@ const serviceSpec = z.strictObject({
   ready: readySpec.optional(),
   restart: z.enum(['always', 'on-failure', 'never']).default('on-failure'),
   traffic: trafficSpec.optional(),
+  /** What a `%2F` in a path is: a request to refuse, or a letter within its segment (registries, object stores). */
+  encodedSlash: z.enum(['refuse', 'keep']).default('refuse'),
 });
 
 export const meshFile = z.strictObject({
@@ -86,6 +88,7 @@ export interface ServiceSpec {
   readonly restart: 'always' | 'on-failure' | 'never';
   readonly traffic: Traffic;
   readonly trafficRoutes: readonly TrafficRoute[];
+  readonly encodedSlash: 'refuse' | 'keep';
 }
 
 /** Where an instance (`web-3`) runs: the zones of its service in turn. Undefined when it says nothing of zones. */
@@ -166,6 +169,7 @@ function assemble(document: Located, raw: z.output<typeof meshFile>): { spec: Me
       ready: { path: service.ready?.path, timeoutMs: service.ready?.timeout ?? 10_000 },
       restart: service.restart,
       ...resolved(service.traffic),
+      encodedSlash: service.encodedSlash,
     };
     for (const named of service.traffic === undefined ? [] : namedServices(service.traffic)) {
       if (!names.includes(named.service) && named.service !== INGRESS)

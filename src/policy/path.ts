@@ -10,8 +10,10 @@ export type NormalPath = { readonly path: string; readonly query: string } | { r
  * Normalises the path of an origin-form target (`/a/../b?x=1`).
  * Refused: bad or truncated `%XX`, `%00`, `%2f`, `%5c`, `\`, `#`, bytes below 0x21 and above 0x7e.
  * Then: unreserved characters decoded once, other escapes in upper case, dot segments removed, slashes merged; the query is not touched.
+ * `keepsEncodedSlash`: `%2F` is a letter within its segment (registries, object stores), unless what stands beside it would be a dot segment
+ * to whoever decodes it.
  */
-export function normalizePath(target: string): NormalPath {
+export function normalizePath(target: string, keepsEncodedSlash = false): NormalPath {
   if (target.charCodeAt(0) !== 0x2f) return { refused: 'the path does not start with `/`' };
   const mark = target.indexOf('?');
   const raw = mark < 0 ? target : target.slice(0, mark);
@@ -26,12 +28,12 @@ export function normalizePath(target: string): NormalPath {
     if (c === 0x25 || c === 0x2e || (c === 0x2f && target.charCodeAt(i + 1) === 0x2f)) plain = false;
   }
   if (plain) return { path: raw, query };
-  const decoded = decodeOnce(raw);
+  const decoded = decodeOnce(raw, keepsEncodedSlash);
   if (decoded === undefined) return { refused: 'a bad or forbidden escape (`%00`, `%2f`, `%5c`) in the path' };
   return { path: removeDots(decoded), query };
 }
 
-function decodeOnce(path: string): string | undefined {
+function decodeOnce(path: string, keepsEncodedSlash: boolean): string | undefined {
   let result = '';
   for (let i = 0; i < path.length; i++) {
     const c = path.charAt(i);
@@ -42,12 +44,17 @@ function decodeOnce(path: string): string | undefined {
     const hex = path.slice(i + 1, i + 3);
     if (!/^[0-9A-Fa-f]{2}$/.test(hex)) return undefined;
     const code = Number.parseInt(hex, 16);
-    if (code === 0 || code === 0x2f || code === 0x5c) return undefined;
+    if (code === 0 || code === 0x5c || (code === 0x2f && !keepsEncodedSlash)) return undefined;
     const character = String.fromCharCode(code);
     result += UNRESERVED.test(character) ? character : `%${hex.toUpperCase()}`;
     i += 2;
   }
-  return result;
+  return hasHiddenDots(result) ? undefined : result;
+}
+
+/** `/a/..%2Fb`: a dot segment once somebody decodes the slash. */
+function hasHiddenDots(path: string): boolean {
+  return path.includes('%2F') && /(?:^|\/|%2F)\.\.?(?=%2F)|%2F\.\.?(?=\/|$)/.test(path);
 }
 
 function removeDots(path: string): string {

@@ -135,3 +135,34 @@ test('a policy that breaks its own invariants is not applied', async () => {
   await assert.rejects(applied, { code: 'POLICY_REFUSED' });
   assert.equal((await mesh.client.request('policy.show', {})).revision, 1);
 });
+
+test('an encoded slash is a letter for the service that keeps it, at every proxy on the way, and refused for others', async () => {
+  const services =
+    'ingress: {routes: [{path: /v2, service: registry}, {path: /, service: shop}]}\nservices:\n  front: {command: x, calls: [registry, shop]}\n  registry: {command: x, encodedSlash: keep}\n  shop: {command: x}\n';
+  await using mesh = await TestMesh.start(
+    services,
+    'allow:\n  - front -> registry: GET /v2/*/tags\n  - front -> shop: any\n  - ingress -> registry: GET /v2/*/tags\n  - ingress -> shop: any\n',
+  );
+  await using registry = await startApp();
+  await using shop = await startApp();
+  await mesh.addProxy('registry', { appPort: registry.port });
+  await mesh.addProxy('shop', { appPort: shop.port });
+  const front = await mesh.addProxy('front');
+  const door = await mesh.addProxy('ingress', { ingress: true });
+  const outside = door.ports.ingress ?? 0;
+  for (const [port, path, status] of [
+    [front.ports.outbound['registry'] ?? 0, '/v2/library%2fnode/tags', 200],
+    [outside, '/v2/library%2Fnode/tags', 200],
+    [front.ports.outbound['registry'] ?? 0, '/v2/library/node/tags', 403],
+    [front.ports.outbound['registry'] ?? 0, '/v2/..%2fadmin/tags', 400],
+    [front.ports.outbound['registry'] ?? 0, '/v2/a%2f..%2fb/tags', 400],
+    [front.ports.outbound['shop'] ?? 0, '/v2/library%2fnode/tags', 400],
+    [outside, '/other%2fpath', 400],
+  ] as const)
+    assert.equal((await call(port, path)).status, status, path);
+  assert.deepEqual(
+    registry.seen.map(({ url }) => url),
+    ['/v2/library%2Fnode/tags', '/v2/library%2Fnode/tags'],
+  );
+  assert.deepEqual(shop.seen, []);
+});

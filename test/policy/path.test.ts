@@ -79,3 +79,29 @@ for (const [pattern, yes, no] of [
     for (const each of no) assert.ok(!matchPath(pattern, each), each);
   });
 }
+
+for (const [target, expected] of [
+  ['/v2/a%2fb/tags', '/v2/a%2Fb/tags'],
+  ['/v2/a%2Fb%2Fc', '/v2/a%2Fb%2Fc'],
+  ['/v2/%61%2fb', '/v2/a%2Fb'],
+  ['/v2/x/../a%2fb', '/v2/a%2Fb'],
+  ['/v2/a%252fb', '/v2/a%252fb'],
+  ['/v2/a.%2f.b', '/v2/a.%2F.b'],
+] as const)
+  test(`where an encoded slash is kept, ${target} becomes ${expected}`, () => {
+    const normal = normalizePath(target, true);
+    assert.equal('path' in normal ? normal.path : undefined, expected);
+  });
+
+for (const target of [
+  '/v2/..%2fadmin',
+  '/v2/a%2f..',
+  '/v2/a%2f..%2fb',
+  '/v2/.%2fb',
+  '/v2/%2e%2e%2fb',
+  '/v2/a%2f%2e',
+  '%2fa',
+  '/a%5cb%2fc',
+  '/a%00%2f',
+])
+  test(`where an encoded slash is kept, ${target} is refused all the same`, () => assert.ok('refused' in normalizePath(target, true)));

@@ -128,13 +128,14 @@ export function readAttempt(context: Context, input: Input, subject: Subject): A
     });
   const headers = readHeaders(listOption(input, 'header'));
   const path = grpc === undefined ? target : `/${grpc}`;
+  const keeps = subject.mesh.services[named.id.service ?? '']?.encodedSlash === 'keep';
   return {
     caller,
     callee: named.id,
     port,
     http: {
       method: grpc === undefined ? method : 'POST',
-      path: path === undefined ? undefined : normalized(path),
+      path: path === undefined ? undefined : normalized(path, keeps),
       grpc: grpc !== undefined ? true : method === undefined && path === undefined ? undefined : false,
       header: (name) => (headers.size === 0 && method === undefined && path === undefined ? undefined : (headers.get(name) ?? [])),
     },
@@ -142,8 +143,8 @@ export function readAttempt(context: Context, input: Input, subject: Subject): A
   };
 }
 
-function normalized(target: string): string {
-  const normal = normalizePath(target);
+function normalized(target: string, keepsEncodedSlash: boolean): string {
+  const normal = normalizePath(target, keepsEncodedSlash);
   if ('path' in normal) return normal.path;
   throw new Fault('USAGE', 'usage', `\`${target}\`: ${normal.refused}`, { hint: 'a proxy answers 400 before it looks at any rule' });
 }

@@ -462,7 +462,10 @@ function settingsChanges(before: MeshSpec, after: MeshSpec): string[] {
   if (before.certificateTtlMs !== after.certificateTtlMs) changes.push('life of certificates changed (from the next renewal on)');
   for (const service of Object.values(after.services)) {
     const old = before.services[service.name];
-    if (old !== undefined && differs([old.traffic, old.trafficRoutes], [service.traffic, service.trafficRoutes]))
+    if (
+      old !== undefined &&
+      differs([old.traffic, old.trafficRoutes, old.encodedSlash], [service.traffic, service.trafficRoutes, service.encodedSlash])
+    )
       changes.push(`service/${service.name} traffic changed`);
     if (old !== undefined && old.tier !== service.tier) changes.push(`service/${service.name} moved to tier ${service.tier ?? '(none)'}`);
   }

@@ -47,10 +47,12 @@ export function match(
     if (!AUTHORITY.test(authority)) return refuse('bad_request', 'the authority of the target is malformed');
     origin = absolute[2] === '' || absolute[2]?.startsWith('?') ? `/${absolute[2]}` : (absolute[2] ?? '/');
   } else if (target === '*' && method === 'OPTIONS') origin = '/';
-  const normal = normalizePath(origin);
+  const normal = normalizePath(origin, true);
   if ('refused' in normal) return refuse('bad_request', normal.refused);
   const upstream = findUpstream(listener, tables, authority, normal.path);
   if (upstream !== undefined && 'refusal' in upstream) return upstream;
+  const end = listener.kind === 'inbound' ? tables.own : upstream;
+  if (normal.path.includes('%2F') && end?.encodedSlash !== 'keep') return refuse('bad_request', 'an encoded slash (`%2f`) in the path');
   return { path: normal.path, query: normal.query, authority, upstream };
 }
 
