@@ -34,7 +34,7 @@ test('fills in every default', () => {
         restart: 'on-failure',
         traffic: DEFAULT_TRAFFIC,
         trafficRoutes: [],
-    encodedSlash: 'refuse',
+        encodedSlash: 'refuse',
       },
     },
     policy: [],

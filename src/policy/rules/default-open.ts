@@ -1,5 +1,5 @@
 // A workload that nobody closed.
-import { hasLabels, isMap, matchLabelsOf, specOf } from '../foreign/resources.ts';
+import { fitsSelector, hasLabels, isMap, specOf } from '../foreign/resources.ts';
 import type { LintRule } from '../rule.ts';
 
 const LINKERD_DEFAULT = 'config.linkerd.io/default-inbound-policy';
@@ -51,7 +51,7 @@ spec: {selector: {matchLabels: {app: web}}}
             return (
               server.namespace === pod.namespace &&
               isMap(podSelector) &&
-              hasLabels(pod.labels, matchLabelsOf(podSelector)) &&
+              fitsSelector(pod.labels, podSelector) &&
               (wanted === port.number || wanted === port.name)
             );
           }),

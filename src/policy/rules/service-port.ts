@@ -1,5 +1,6 @@
 // Policies speak of the workload's port.
 import { selectedBy } from '../foreign/model.ts';
+import { hasLabels } from '../foreign/resources.ts';
 import type { LintRule } from '../rule.ts';
 
 export const servicePort: LintRule = {
@@ -34,7 +35,12 @@ spec:
       if (own.size === 0) continue;
       const targetOf = new Map(
         mesh.services
-          .filter((service) => pods.some((pod) => pod.namespace === service.namespace && isSelected(pod.labels, service.selector)))
+          .filter((service) =>
+            pods.some(
+              (pod) =>
+                pod.namespace === service.namespace && Object.keys(service.selector).length > 0 && hasLabels(pod.labels, service.selector),
+            ),
+          )
           .flatMap(({ ports }) => ports.map(({ port, target }) => [String(port), String(target)] as const)),
       );
       for (const field of rules.flatMap(({ to }) => (to ?? []).flat()).filter(({ name }) => name === 'ports'))
@@ -48,7 +54,3 @@ spec:
     }
   },
 };
-
-function isSelected(labels: Readonly<Record<string, string>>, selector: Readonly<Record<string, string>>): boolean {
-  return Object.keys(selector).length > 0 && Object.entries(selector).every(([key, value]) => labels[key] === value);
-}

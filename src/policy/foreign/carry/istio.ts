@@ -41,20 +41,7 @@ function calleesOf(mesh: ForeignMesh, policy: Authorization, draft: Draft): WhoT
     return resource.namespace === mesh.settings.rootNamespace
       ? [{ kind: 'mesh' }]
       : [{ kind: 'ns', name: resource.namespace ?? 'default' }];
-  const pods = workloadsOf(mesh, policy);
-  if (pods.length === 0) {
-    draft.leave(resource, ['spec'], 'no workload of the files is meant, so nobody knows its identity');
-    return undefined;
-  }
-  // An account stands for all that run under it.
-  const accounts = new Set(pods.map(({ namespace, serviceAccount }) => `${namespace}/${serviceAccount}`));
-  const others = mesh.workloads.filter((each) => accounts.has(`${each.namespace}/${each.serviceAccount}`) && !pods.includes(each));
-  if (others.length > 0) {
-    const names = others.map(({ namespace, name }) => `${namespace}/${name}`).join(', ');
-    draft.leave(resource, ['spec', 'selector'], `${names} runs under the same service account, and native rules cannot tell them apart`);
-    return undefined;
-  }
-  return pods.flatMap((pod) => draft.calleeOf(pod) ?? []);
+  return draft.calleesOf(workloadsOf(mesh, policy), resource, ['spec']);
 }
 
 function carryPolicy(mesh: ForeignMesh, policy: Authorization, draft: Draft): void {

@@ -49,16 +49,8 @@ function endsOf(mesh: ForeignMesh, policy: Resource, draft: Draft): { to: WhoTex
       (namespace === undefined || pod.namespace === namespace) &&
       (targetRef['name'] === undefined || targetRef['name'] === pod.name),
   );
-  const other = mesh.workloads.find(
-    (each) => !pods.includes(each) && pods.some((pod) => pod.namespace === each.namespace && pod.serviceAccount === each.serviceAccount),
-  );
-  if (pods.length > 0 && other === undefined) return { to: pods.flatMap((pod) => draft.calleeOf(pod) ?? []), port };
-  const why =
-    other === undefined
-      ? 'no workload of the files is meant, so nobody knows its identity'
-      : `${other.namespace}/${other.name} runs under the same service account`;
-  draft.leave(policy, ['spec', 'targetRef'], why);
-  return undefined;
+  const to = draft.calleesOf(pods, policy, ['spec', 'targetRef']);
+  return to === undefined ? undefined : { to, port };
 }
 
 function callerOf(matcher: unknown, draft: Draft): WhoText | undefined {

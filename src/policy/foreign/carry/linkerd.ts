@@ -21,23 +21,8 @@ function endsOf(mesh: ForeignMesh, server: Resource, draft: Draft): { to: WhoTex
   const { podSelector, port } = specOf(server);
   const isIt = ({ namespace, labels }: Workload): boolean =>
     namespace === (server.namespace ?? 'default') && isMap(podSelector) && fitsSelector(labels, podSelector);
-  const pods = mesh.workloads.filter(isIt);
-  if (pods.length === 0) {
-    draft.leave(server, ['spec', 'podSelector'], 'no workload of the files is meant, so nobody knows its identity');
-    return undefined;
-  }
-  const other = mesh.workloads.find(
-    (each) => !isIt(each) && pods.some((pod) => pod.namespace === each.namespace && pod.serviceAccount === each.serviceAccount),
-  );
-  if (other !== undefined) {
-    draft.leave(
-      server,
-      ['spec', 'podSelector'],
-      `${other.namespace}/${other.name} runs under the same service account, and native rules cannot tell them apart`,
-    );
-    return undefined;
-  }
-  return { to: pods.flatMap((pod) => draft.calleeOf(pod) ?? []), port: String(port) };
+  const to = draft.calleesOf(mesh.workloads.filter(isIt), server, ['spec', 'podSelector']);
+  return to === undefined ? undefined : { to, port: String(port) };
 }
 
 function carryPolicy(mesh: ForeignMesh, policy: Resource, servers: readonly Resource[], draft: Draft): void {

@@ -56,6 +56,23 @@ export class Draft {
     return this.service(namespace, serviceAccount);
   }
 
+  /** Pods as callees. Undefined, with a note, where the files have none, or others run under the same accounts: an account stands for all of them. */
+  calleesOf(pods: readonly Workload[], resource: Resource, path: Path): WhoText[] | undefined {
+    if (pods.length === 0) {
+      this.leave(resource, path, 'no workload of the files is meant, so nobody knows its identity');
+      return undefined;
+    }
+    const others = this.#mesh.workloads.filter(
+      (each) => !pods.includes(each) && pods.some((pod) => pod.namespace === each.namespace && pod.serviceAccount === each.serviceAccount),
+    );
+    if (others.length > 0) {
+      const names = others.map(({ namespace, name }) => `${namespace}/${name}`).join(', ');
+      this.leave(resource, path, `${names} runs under the same service account, and native rules cannot tell them apart`);
+      return undefined;
+    }
+    return pods.flatMap((pod) => this.calleeOf(pod) ?? []);
+  }
+
   /** `spiffe://…` as a caller; undefined for what names no workload. */
   callerById(printed: string): WhoText | undefined {
     const id = parseSpiffeId(printed);
