@@ -103,3 +103,52 @@ for (const [title, files, args, says] of [
     assert.deepEqual([result.code, result.stdout], [2, ''], result.stdout);
     assert.match(result.stderr, says);
   });
+
+test('import: a native policy on stdout, what is left out on stderr with its place, and exit 1 for it', async () => {
+  place.write('all.yaml', WORKLOADS + ISTIO + NETWORK);
+  const result = await place.run(['policy', 'import', 'all.yaml']);
+  assert.equal(result.code, 1);
+  assert.match(
+    result.stdout,
+    /^apiVersion: meshctl\.dev\/v1\nkind: Policy\n[\s\S]*- web -> ns:pay: POST \/charge # AuthorizationPolicy pay\/pay \(all\.yaml:\d+\)/,
+  );
+  assert.match(result.stderr, /all\.yaml:\d+:\d+ {2}NetworkPolicy pay\/pay: /);
+  place.write('native.yaml', result.stdout);
+  assert.equal((await place.run(['policy', 'lint', 'native.yaml'])).code, 0);
+  const whole = await place.run(['policy', 'import', 'all.yaml', '-o', 'json']);
+  assert.deepEqual(Object.keys(JSON.parse(whole.stdout)), ['apiVersion', 'kind', 'policy', 'rules', 'left', 'notes']);
+});
+
+test('export: resources that lint finds no error in, and each target by its name', async () => {
+  place.write(
+    'native.yaml',
+    'apiVersion: meshctl.dev/v1\nkind: Policy\nservices: {web: {ports: {http: 8080}}, pay: {ports: {http: 8080}}}\nallow:\n  - web -> pay: [POST /charge, "GET /a/** :http"]\n',
+  );
+  for (const target of ['istio', 'linkerd', 'kubernetes']) {
+    const result = await place.run(['policy', 'export', '--to', target, 'native.yaml']);
+    assert.equal(result.code, 0, result.stderr);
+    place.write('out.yaml', result.stdout);
+    const linted = await place.run(['policy', 'lint', 'out.yaml']);
+    assert.equal(linted.code, 0, linted.stdout);
+    assert.doesNotMatch(result.stdout, /&a1|\*a1/);
+  }
+});
+
+for (const [title, args, says] of [
+  ['import of a policy that Istio would refuse', ['import', 'bad.yaml'], /istio-schema/],
+  ['import of no policy', ['import', 'none.yaml'], /holds no policy/],
+  ['import of a file that is not there', ['import', 'gone.yaml'], /no such file/],
+  ['export to nowhere', ['export', 'native.yaml'], /istio, linkerd, kubernetes/],
+  ['export to another mesh', ['export', '--to', 'consul', 'native.yaml'], /istio, linkerd, kubernetes/],
+  ['export with a label that is none', ['export', '--to', 'istio', '--label', 'a b', 'native.yaml'], /no label/],
+  ['export of a policy with errors', ['export', '--to', 'istio', 'wrong.yaml'], /unknown-service/],
+  ['export of a policy of another mesh', ['export', '--to', 'linkerd', 'all.yaml'], /foreign-policy/],
+] as const)
+  test(`${title} is exit 2 with a word, and nothing on stdout`, async () => {
+    place.write('bad.yaml', WORKLOADS + ISTIO.replace('methods: [POST]', 'ports: [99999]'));
+    place.write('none.yaml', WORKLOADS);
+    place.write('wrong.yaml', 'apiVersion: meshctl.dev/v1\nkind: Policy\nallow:\n  - web -> nobody: any\n');
+    const result = await place.run(['policy', ...args]);
+    assert.deepEqual([result.code, result.stdout], [2, '']);
+    assert.match(result.stderr, says);
+  });

@@ -6,7 +6,6 @@ import type { ProxyItem } from '../../control/admin.ts';
 import type { Audit } from '../../policy/compile.ts';
 import type { PolicyDiff } from '../../policy/diff.ts';
 import { hasNative, type PolicyText } from '../../policy/document.ts';
-import { readForeign } from '../../policy/foreign-decision.ts';
 import { importForeign } from '../../policy/import.ts';
 import { printRequest } from '../../policy/reachability.ts';
 import { renderFindings, summarize } from '../../views/report/table.ts';
@@ -14,7 +13,7 @@ import { paint } from '../../views/theme.ts';
 import type { Context, Input, MeshConnection, Run } from '../context.ts';
 import { document } from '../document.ts';
 import { durationOption, flag, listArgument, outputOption, textOption, withMesh } from '../input.ts';
-import { diffOf, readPolicyTexts } from './subject.ts';
+import { diffOf, loadForeign, readPolicyTexts } from './subject.ts';
 
 const LOOK_EVERY_MS = 20;
 
@@ -31,7 +30,7 @@ export const run: Run = async (context, input) => {
 async function carriedOver(context: Context, mesh: MeshConnection, files: readonly PolicyText[]): Promise<readonly PolicyText[]> {
   if (hasNative(files)) return files;
   const { spec } = await mesh.request('mesh.spec', null);
-  const foreign = readForeign(files, { trustDomain: spec.trustDomain });
+  const foreign = loadForeign(context, files, 'the files', { trustDomain: spec.trustDomain });
   if (foreign === undefined) return files;
   const { text, left } = importForeign(foreign);
   if (left.length === 0) return [{ file: 'imported.yaml', text }];

@@ -1,19 +1,18 @@
 // `meshctl policy import PATH…`: policies of other meshes as a native one, and what could not be carried over.
 import { Fault } from '../../base/fault.ts';
-import { readForeign } from '../../policy/foreign-decision.ts';
 import { importForeign } from '../../policy/import.ts';
 import { paint, SYMBOL } from '../../views/theme.ts';
 import type { Run } from '../context.ts';
 import { document } from '../document.ts';
 import { listArgument, outputOption, textOption } from '../input.ts';
-import { readPolicyTexts } from './subject.ts';
+import { loadForeign, readPolicyTexts } from './subject.ts';
 
 export const run: Run = async (context, input) => {
   const format = outputOption(input, ['yaml', 'json']);
   const names = listArgument(input, 0);
   const rootNamespace = textOption(input, 'rootNamespace');
   const trustDomain = textOption(input, 'trustDomain');
-  const mesh = readForeign(readPolicyTexts(context, names), {
+  const mesh = loadForeign(context, readPolicyTexts(context, names), names.join(' '), {
     ...(rootNamespace === undefined ? {} : { rootNamespace }),
     ...(trustDomain === undefined ? {} : { trustDomain }),
   });

@@ -10,7 +10,7 @@ import { type MeshSpec, parseMeshFile } from '../../mesh/spec.ts';
 import { compilePolicy, emptyPolicy, meshOfPolicy, resolve as resolveWho } from '../../policy/compile.ts';
 import { diffPolicies, type PolicyDiff } from '../../policy/diff.ts';
 import { hasNative, type PolicyDocument, type PolicyText } from '../../policy/document.ts';
-import { lintForeign } from '../../policy/foreign.ts';
+import { lintForeign, type Settings } from '../../policy/foreign.ts';
 import { type ForeignMesh, readForeign } from '../../policy/foreign-decision.ts';
 import { lintPolicy } from '../../policy/lint.ts';
 import { collectNames, type Names } from '../../policy/names.ts';
@@ -124,14 +124,22 @@ export function foreignPolicies(context: Context, input: Input): { readonly mesh
   const texts = readPolicyTexts(context, named);
   if (hasNative(texts)) return undefined;
   const rootNamespace = textOption(input, 'rootNamespace');
-  const mesh = readForeign(texts, rootNamespace === undefined ? {} : { rootNamespace });
+  const mesh = loadForeign(context, texts, named.join(' '), rootNamespace === undefined ? {} : { rootNamespace });
+  return mesh === undefined ? undefined : { mesh, source: named.join(' ') };
+}
+
+/** The resources of another mesh; undefined when no policy is among them. Throws POLICY_INVALID for what that mesh would not take. */
+export function loadForeign(
+  context: Context,
+  texts: readonly PolicyText[],
+  source: string,
+  settings: Partial<Settings>,
+): ForeignMesh | undefined {
+  const mesh = readForeign(texts, settings);
   if (mesh === undefined) return undefined;
-  refuseErrors(
-    context,
-    lintForeign(texts).findings.filter(({ rule }) => rule.endsWith('-schema') || rule === 'not-a-resource'),
-    named.join(' '),
-  );
-  return { mesh, source: named.join(' ') };
+  const wrong = lintForeign(texts).findings.filter(({ rule }) => rule.endsWith('-schema') || rule === 'not-a-resource');
+  refuseErrors(context, wrong, source);
+  return mesh;
 }
 
 /** An option that may be given more than once. */
