@@ -19,6 +19,9 @@ _meshctl() {
     'trace -o'|'trace --output') COMPREPLY=($(compgen -W 'table json' -- "$cur")); return ;;
     'certs issue -o'|'certs issue --output') COMPREPLY=($(compgen -W 'table json' -- "$cur")); return ;;
     'certs inspect -o'|'certs inspect --output') COMPREPLY=($(compgen -W 'table json' -- "$cur")); return ;;
+    'certs verify --purpose') COMPREPLY=($(compgen -W 'server client any' -- "$cur")); return ;;
+    'certs verify --profile') COMPREPLY=($(compgen -W 'spiffe rfc5280' -- "$cur")); return ;;
+    'certs verify -o'|'certs verify --output') COMPREPLY=($(compgen -W 'table json' -- "$cur")); return ;;
     'certs list -o'|'certs list --output') COMPREPLY=($(compgen -W 'table json' -- "$cur")); return ;;
     'policy lint --fail-on') COMPREPLY=($(compgen -W 'error warning info' -- "$cur")); return ;;
     'policy lint --show') COMPREPLY=($(compgen -W 'error warning info' -- "$cur")); return ;;
@@ -51,7 +54,7 @@ _meshctl() {
   esac
   case "$command" in
     '') COMPREPLY=($(compgen -W 'demo init up down status logs top stat trace certs schema policy proxy completion version --help --version' -- "$cur")); return ;;
-    'certs') COMPREPLY=($(compgen -W 'issue inspect list' -- "$cur")); return ;;
+    'certs') COMPREPLY=($(compgen -W 'issue inspect verify list' -- "$cur")); return ;;
     'policy') COMPREPLY=($(compgen -W 'lint check explain verify test diff graph import export fmt convert apply rollback denials replay learn show history' -- "$cur")); return ;;
     'proxy') COMPREPLY=($(compgen -W 'status config run' -- "$cur")); return ;;
     'completion') COMPREPLY=($(compgen -W 'bash zsh fish powershell' -- "$cur")); return ;;
@@ -68,6 +71,7 @@ _meshctl() {
     'trace') flags='--state -o --output --help --debug --no-color' ;;
     'certs issue') flags='--out --ttl --print-key --state -o --output --help --debug --no-color' ;;
     'certs inspect') flags='-o --output --help --debug --no-color' ;;
+    'certs verify') flags='--roots --intermediates --crl --at --purpose --profile --identity --trust-domain --dns -o --output --help --debug --no-color' ;;
     'certs list') flags='--state -o --output --help --debug --no-color' ;;
     'schema') flags='--help --debug --no-color' ;;
     'policy lint') flags='--mesh --fail-on --show --rule --baseline --write-baseline --live --state --fix --mesh-version --root-namespace -o --output --help --debug --no-color' ;;

@@ -63,7 +63,7 @@ const output = (...formats: string[]): OptionSpec => ({
 const ANSWER = '0 done; 2 usage or unreadable input; 3 the mesh does not answer; 4 a bug of meshctl';
 
 export const GROUPS: Readonly<Record<string, string>> = {
-  certs: 'issue, inspect and list certificates',
+  certs: 'issue, inspect, verify and list certificates',
   policy: 'lint, prove, test, explain and apply identity policies',
   proxy: 'the bundled proxies of the mesh',
 };
@@ -199,6 +199,37 @@ export const CATALOGUE: readonly CommandSpec[] = [
     examples: ['meshctl certs inspect ./certs/web/chain.pem', 'meshctl certs inspect - < leaf.pem -o json'],
     exitCodes: '0 read; 2 nothing readable in it',
     load: () => import('./certs/inspect.ts'),
+  },
+  {
+    path: ['certs', 'verify'],
+    summary: 'may a certificate be believed? exit 0 yes, 1 no, 2 cannot tell, with the certificate and the rule for each reason',
+    arguments: [{ name: '<chain>', description: 'the leaf first, PEM or DER; the rest in any order; - for stdin' }],
+    options: [
+      { flags: '--roots <file>', description: 'certificates that are trusted; may be repeated', repeatable: true },
+      { flags: '--intermediates <file>', description: 'certificates that may lie between; may be repeated', repeatable: true },
+      {
+        flags: '--crl <file>',
+        description: 'lists of revocations; may be repeated (default: revocation is not looked at)',
+        repeatable: true,
+      },
+      { flags: '--at <time>', description: 'when, in RFC 3339 (default: now)' },
+      { flags: '--purpose <purpose>', description: 'server, client or any (default: any)', values: ['server', 'client', 'any'] },
+      {
+        flags: '--profile <profile>',
+        description: 'spiffe (default) or rfc5280, which leaves the SPIFFE rules out',
+        values: ['spiffe', 'rfc5280'],
+      },
+      { flags: '--identity <id>', description: 'the SPIFFE id that is wanted' },
+      { flags: '--trust-domain <name>', description: 'the trust domain that is wanted' },
+      { flags: '--dns <name>', description: 'the DNS name that is wanted' },
+      output('table', 'json'),
+    ],
+    examples: [
+      'meshctl certs verify web/chain.pem --roots bundle.pem',
+      'meshctl certs verify chain.pem --roots roots.pem --crl ca.crl --identity spiffe://shop.local/ns/default/sa/web',
+    ],
+    exitCodes: '0 valid; 1 not valid; 2 cannot tell (document on stdout), or usage (nothing on stdout)',
+    load: () => import('./certs/verify.ts'),
   },
   {
     path: ['certs', 'list'],

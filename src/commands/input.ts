@@ -42,6 +42,12 @@ export function numberOption(input: Input, name: string, flagName: string, min: 
   return value;
 }
 
+/** An option that may be given more than once. */
+export function repeatedOption(input: Input, name: string): readonly string[] {
+  const value = input.options[name];
+  return Array.isArray(value) ? (value as string[]) : typeof value === 'string' ? [value] : [];
+}
+
 /** The value of `-o`: one of `allowed`, the first of which is the default. */
 export function outputOption<T extends string>(input: Input, allowed: readonly [T, ...T[]]): T {
   const text = textOption(input, 'output');

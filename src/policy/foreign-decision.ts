@@ -1,5 +1,6 @@
 // One request × the policies of other meshes, each judged by its own semantics; where there are several kinds, all of them must allow.
 import { Fault } from '../base/fault.ts';
+import { makeSpiffeId, parseSpiffeId, printSpiffeId } from '../mesh/identity.ts';
 import type { PolicyText } from './document.ts';
 import { decideIstio } from './foreign/istio/decide.ts';
 import { decideKuma, isKuma } from './foreign/kuma.ts';
@@ -130,10 +131,11 @@ function sourceOf(mesh: ForeignMesh, from: string): ForeignRequest['source'] {
   if (from === 'none') return nobody;
   if (from.startsWith('id:')) {
     const id = from.slice(3);
-    const [, namespace, serviceAccount] = /\/ns\/([^/]+)\/sa\/([^/]+)$/.exec(id) ?? [];
-    return { ...nobody, identity: id, namespace, serviceAccount };
+    const parsed = parseSpiffeId(id);
+    return { ...nobody, identity: id, namespace: parsed?.namespace, serviceAccount: parsed?.service };
   }
-  const identityOf = (namespace: string, account: string): string => `spiffe://${mesh.settings.trustDomain}/ns/${namespace}/sa/${account}`;
+  const identityOf = (namespace: string, account: string): string =>
+    printSpiffeId(makeSpiffeId(mesh.settings.trustDomain, namespace, account));
   const [, accountNamespace, account] = /^sa:([^/]+)\/([^/]+)$/.exec(from) ?? [];
   if (accountNamespace !== undefined && account !== undefined) {
     const pod = mesh.workloads.find((each) => each.namespace === accountNamespace && each.serviceAccount === account);

@@ -11,10 +11,9 @@ import {
 import { paint, SYMBOL } from '../../views/theme.ts';
 import type { Context, Input } from '../context.ts';
 import { document } from '../document.ts';
-import { flag, outputOption, textArgument, textOption } from '../input.ts';
+import { flag, outputOption, repeatedOption, textArgument, textOption } from '../input.ts';
 import { readTexts } from '../read-files.ts';
 import { readHeaders } from './headers.ts';
-import { listOption } from './subject.ts';
 
 const VERDICT = { allow: 'allowed', deny: 'denied', unknown: 'unknown' } as const;
 const POINTS = ['sidecar', 'ztunnel', 'waypoint'] as const;
@@ -72,7 +71,7 @@ function questionOf(context: Context, input: Input): Question {
   const at = textOption(input, 'at');
   const enforcement = POINTS.find((each) => each === at);
   if (at !== undefined && enforcement === undefined) throw new Fault('USAGE', 'usage', `\`--at ${at}\`: ${POINTS.join(', ')} is wanted`);
-  const headers = Object.fromEntries([...readHeaders(listOption(input, 'header'))].map(([name, values]) => [name, values.join(',')]));
+  const headers = Object.fromEntries([...readHeaders(repeatedOption(input, 'header'))].map(([name, values]) => [name, values.join(',')]));
   const grpc = textOption(input, 'grpc');
   const method = grpc === undefined ? textOption(input, 'method') : 'POST';
   const path = grpc === undefined ? textOption(input, 'path') : `/${grpc}`;

@@ -9,11 +9,11 @@ import { METHOD, parseGrpcName } from '../../policy/text.ts';
 import { paint, SYMBOL } from '../../views/theme.ts';
 import type { Context, Input, Run } from '../context.ts';
 import { document } from '../document.ts';
-import { flag, outputOption, textArgument, textOption, withMesh } from '../input.ts';
+import { flag, outputOption, repeatedOption, textArgument, textOption, withMesh } from '../input.ts';
 import { findTrace } from '../trace.ts';
 import { checkForeign } from './check-foreign.ts';
 import { readHeaders } from './headers.ts';
-import { foreignPolicies, listOption, loadBeside, loadSubject, readCallee, readCaller, readPort, type Subject } from './subject.ts';
+import { foreignPolicies, loadBeside, loadSubject, readCallee, readCaller, readPort, type Subject } from './subject.ts';
 
 export const run: Run = async (context, input) => {
   const format = outputOption(input, ['table', 'json']);
@@ -38,7 +38,7 @@ async function checkTrace(context: Context, input: Input, id: string): Promise<n
     trace: await findTrace(mesh, id.trim().toLowerCase()),
     spec: (await mesh.request('mesh.spec', null)).spec,
   }));
-  const named = listOption(input, 'policy');
+  const named = repeatedOption(input, 'policy');
   const subject = named.length > 0 ? await loadBeside(context, input, named) : await loadSubject(context, input, []);
   const judged = trace.spans.flatMap((span) => {
     const observed = span.verdict === undefined || span.kind !== 'server' ? undefined : toObserved(span, spec);
@@ -126,7 +126,7 @@ export function readAttempt(context: Context, input: Input, subject: Subject): A
     throw new Fault('USAGE', 'usage', '`--grpc pkg.Service/Method` stands alone: it says method and path', {
       hint: 'or use --method and --path',
     });
-  const headers = readHeaders(listOption(input, 'header'));
+  const headers = readHeaders(repeatedOption(input, 'header'));
   const path = grpc === undefined ? target : `/${grpc}`;
   const keeps = subject.mesh.services[named.id.service ?? '']?.encodedSlash === 'keep';
   return {

@@ -16,11 +16,11 @@ import { renderSarif } from '../../views/report/sarif.ts';
 import { renderFindings, summarize } from '../../views/report/table.ts';
 import type { Context, Input, Run } from '../context.ts';
 import { document } from '../document.ts';
-import { flag, listArgument, outputOption, textOption, withMesh } from '../input.ts';
+import { flag, listArgument, outputOption, repeatedOption, textOption, withMesh } from '../input.ts';
 import { nearestMeshFile } from '../mesh-file.ts';
 import { readTexts } from '../read-files.ts';
 import { VERSION } from '../version-number.ts';
-import { listOption, readMesh, readPolicyTexts } from './subject.ts';
+import { readMesh, readPolicyTexts } from './subject.ts';
 
 export const run: Run = async (context, input) => {
   const format = outputOption(input, ['table', 'json', 'sarif', 'junit', 'github', 'markdown']);
@@ -124,7 +124,7 @@ function severityOption(input: Input, name: string, flagName: string, otherwise:
 }
 
 function lintOptions(input: Input): LintOptions {
-  const rules = listOption(input, 'rule').flatMap((each) => each.split(','));
+  const rules = repeatedOption(input, 'rule').flatMap((each) => each.split(','));
   const unknown = rules.find((rule) => !RULE_PAGES.some(({ id }) => id === rule));
   if (unknown !== undefined) throw new Fault('USAGE', 'usage', `no rule is called \`${unknown}\``, { hint: 'docs/rules/ lists them' });
   const version = textOption(input, 'meshVersion');

@@ -18,7 +18,7 @@ import type { Port } from '../../policy/reachability.ts';
 import { isTextError, parseWho } from '../../policy/text.ts';
 import { renderFindings } from '../../views/report/table.ts';
 import type { Context, Input, MeshConnection } from '../context.ts';
-import { stateOption, textOption, withMesh } from '../input.ts';
+import { repeatedOption, stateOption, textOption, withMesh } from '../input.ts';
 import { nearestMeshFile } from '../mesh-file.ts';
 import { readTexts } from '../read-files.ts';
 import { isPolicyFile } from './files.ts';
@@ -35,7 +35,7 @@ export interface Subject {
 
 /** `paths`: files and directories; none of them: the running mesh, else the mesh file. Throws POLICY_INVALID when it has errors. */
 export async function loadSubject(context: Context, input: Input, paths: readonly string[]): Promise<Subject> {
-  const named = [...paths, ...listOption(input, 'policy')];
+  const named = [...paths, ...repeatedOption(input, 'policy')];
   if (named.length > 0) {
     const texts = readPolicyTexts(context, named);
     const meshFile = textOption(input, 'mesh') ?? nearestMeshFile(named[0] === '-' ? context.cwd : directoryOf(context, named[0] ?? ''));
@@ -119,7 +119,7 @@ async function loadRevision(context: Context, input: Input, named: string): Prom
 
 /** The policies of `--policy` when they are those of another mesh and nothing else; native ones with them are refused by their own reader. */
 export function foreignPolicies(context: Context, input: Input): { readonly mesh: ForeignMesh; readonly source: string } | undefined {
-  const named = listOption(input, 'policy');
+  const named = repeatedOption(input, 'policy');
   if (named.length === 0 || named.every((each) => /^policy\/\d+$/.test(each))) return undefined;
   const texts = readPolicyTexts(context, named);
   if (hasNative(texts)) return undefined;
@@ -140,12 +140,6 @@ export function loadForeign(
   const wrong = lintForeign(texts).findings.filter(({ rule }) => rule.endsWith('-schema') || rule === 'not-a-resource');
   refuseErrors(context, wrong, source);
   return mesh;
-}
-
-/** An option that may be given more than once. */
-export function listOption(input: Input, name: string): readonly string[] {
-  const value = input.options[name];
-  return Array.isArray(value) ? (value as string[]) : typeof value === 'string' ? [value] : [];
 }
 
 /** Files, what patterns fit, and the YAML files of directories, mesh files left out. */

@@ -3,6 +3,7 @@
 import { printDuration } from '../../base/duration.ts';
 import { Fault } from '../../base/fault.ts';
 import type { Traffic } from '../../control/traffic.ts';
+import { parseSpiffeId } from '../../mesh/identity.ts';
 import type { Context, Input } from '../context.ts';
 import { durationOption, withMesh } from '../input.ts';
 
@@ -30,6 +31,6 @@ export function describeTraffic({ requests, overflow, fromMs, toMs, ratio }: Tra
 /** Callers and callees as people name them, by the mesh's own names where it has them. */
 export function shortId(printed: string | null, trustDomain: string, namespace: string): string {
   if (printed === null) return 'no identity';
-  const own = `spiffe://${trustDomain}/ns/${namespace}/sa/`;
-  return printed.startsWith(own) ? printed.slice(own.length) : printed;
+  const id = parseSpiffeId(printed);
+  return id?.trustDomain === trustDomain && id.namespace === namespace && id.service !== undefined ? id.service : printed;
 }

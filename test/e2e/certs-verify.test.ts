@@ -1,0 +1,70 @@
+// `certs verify` as people run it: exit codes, documents, and what is said of files and flags that are wrong.
+import assert from 'node:assert/strict';
+import { after, test } from 'node:test';
+import { issueFor, makeTestAuthority, service } from '../support/ca.ts';
+import { Workplace } from '../support/cli.ts';
+import { makeRevocations, newKeys, toPem } from '../support/x509.ts';
+
+const place = new Workplace();
+after(() => place[Symbol.asyncDispose]());
+const authority = makeTestAuthority();
+const { chain, key, leaf } = issueFor(authority, service('web'));
+place.write('chain.pem', chain);
+place.write('leaf.pem', leaf);
+place.write('key.pem', key);
+place.write('roots.pem', authority.files.rootCertificate);
+place.write('middle.pem', authority.files.intermediateCertificate);
+place.write('other.pem', makeTestAuthority('other.mesh').files.rootCertificate);
+place.write('stray.crl', toPem('X509 CRL', makeRevocations({ name: 'x', key: newKeys().privateKey }, [])));
+const ID = 'spiffe://test.mesh/ns/default/sa/web';
+const verify = (...args: string[]) => place.run(['certs', 'verify', ...args]);
+
+for (const [title, args, code, says] of [
+  [
+    'a chain',
+    ['chain.pem', '--roots', 'roots.pem'],
+    0,
+    /^√ valid\n {2}spiffe:\/\/test\.mesh\/ns\/default\/sa\/web {2}serial [0-9a-f]+, until .*\n {4}by CN=test\.mesh intermediate/,
+  ],
+  ['the identity that is wanted', ['chain.pem', '--roots', 'roots.pem', '--identity', ID, '--purpose', 'client'], 0, /valid/],
+  [
+    'a leaf and what lies between beside it',
+    ['leaf.pem', '--intermediates', 'middle.pem', '--roots', 'other.pem', '--roots', 'roots.pem'],
+    0,
+    /valid/,
+  ],
+  ['another root', ['chain.pem', '--roots', 'other.pem'], 1, /no-path/],
+  ['another identity', ['chain.pem', '--roots', 'roots.pem', '--identity', `${ID}2`], 1, /identity/],
+  ['another trust domain', ['chain.pem', '--roots', 'roots.pem', '--trust-domain', 'other.mesh'], 1, /identity/],
+  ['a time before it', ['chain.pem', '--roots', 'roots.pem', '--at', '2001-01-01T00:00:00Z'], 1, /not-yet-valid/],
+  ['a DNS name that it has not', ['chain.pem', '--roots', 'roots.pem', '--dns', 'web.example.org'], 1, /dns/],
+  ['no list of its issuer', ['chain.pem', '--roots', 'roots.pem', '--crl', 'stray.crl'], 2, /^\? cannot tell\n[\s\S]*revocation-unknown/],
+] as const)
+  test(`${title}: exit ${code}`, async () => {
+    const result = await verify(...args);
+    assert.equal(result.code, code, result.stderr);
+    assert.match(result.stdout, says);
+    const json = JSON.parse((await verify(...args, '-o', 'json')).stdout);
+    assert.deepEqual([json.kind, json.verdict], ['CertificateVerification', ['valid', 'invalid', 'unknown'][code]]);
+    assert.equal(json.reasons.length === 0, code === 0);
+  });
+
+for (const [title, args, says] of [
+  ['no root', ['chain.pem'], /nothing is believed/],
+  ['a chain that is not there', ['gone.pem', '--roots', 'roots.pem'], /no such file/],
+  ['a key for a chain', ['key.pem', '--roots', 'roots.pem'], /holds no `CERTIFICATE`/],
+  ['a chain for a CRL', ['chain.pem', '--roots', 'roots.pem', '--crl', 'chain.pem'], /holds no `X509 CRL`/],
+  ['a purpose that is none', ['chain.pem', '--roots', 'roots.pem', '--purpose', 'email'], /server, client, any/],
+  ['a profile that is none', ['chain.pem', '--roots', 'roots.pem', '--profile', 'web'], /spiffe, rfc5280/],
+  ['a time that is none', ['chain.pem', '--roots', 'roots.pem', '--at', 'tomorrow'], /is no time/],
+  ['a day that the calendar does not have', ['chain.pem', '--roots', 'roots.pem', '--at', '2026-13-41T00:00:00Z'], /is no time/],
+  ['an identity that is none', ['chain.pem', '--roots', 'roots.pem', '--identity', 'web'], /no SPIFFE id/],
+  ['a trust domain that is none', ['chain.pem', '--roots', 'roots.pem', '--trust-domain', 'A b'], /no trust domain/],
+  ['identity and trust domain', ['chain.pem', '--roots', 'roots.pem', '--identity', ID, '--trust-domain', 'test.mesh'], /name one of them/],
+] as const)
+  test(`${title} is a usage error, with nothing on stdout and no key material anywhere`, async () => {
+    const result = await verify(...args);
+    assert.deepEqual([result.code, result.stdout], [2, '']);
+    assert.match(result.stderr, says);
+    assert.ok(!result.stderr.includes(key.split('\n')[1] ?? 'PRIVATE'));
+  });
