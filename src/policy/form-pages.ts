@@ -11,7 +11,7 @@ export const FORM_PAGES: readonly RulePage[] = [
     severity: 'error',
     summary:
       'A comment `# meshctl:ignore RULE until=YYYY-MM-DD reason="why"` has passed its day, names no rule, no day or no reason. What it hid is shown again. One that hides nothing is a warning.',
-    wrong: `${HEAD}services: {web: {}, orders: {}}\nallow:\n  - web -> orders: GET /a/**\n  # meshctl:ignore redundant-rule until=2020-01-31 reason="the wide one goes in January"\n  - web -> orders: GET /a/b\n`,
+    wrong: `${HEAD}services: {web: {}, orders: {}}\nallow:\n  - web -> orders: GET /a/**\n  # meshctl:ignore redundant until=2020-01-31 reason="the wide one goes in January"\n  - web -> orders: GET /a/b\n`,
     mend: [['until=2020-01-31', 'until=2999-01-31']],
   },
   {

@@ -37,7 +37,7 @@ import { meshWideAllow } from './rules/mesh-wide-allow.ts';
 import { methodGrpc } from './rules/method-grpc.ts';
 import { netpolAndOr } from './rules/netpol-and-or.ts';
 import { netpolDangling } from './rules/netpol-dangling.ts';
-import { netpolNoDns } from './rules/netpol-no-dns.ts';
+import { noDns } from './rules/no-dns.ts';
 import { noWaypoint } from './rules/no-waypoint.ts';
 import { noWorkload } from './rules/no-workload.ts';
 import { nonIsolatedPod } from './rules/non-isolated-pod.ts';
@@ -47,7 +47,7 @@ import { pathNeverMatches } from './rules/path-never-matches.ts';
 import { peerAuthenticationMissing } from './rules/peer-authentication-missing.ts';
 import { principalForm } from './rules/principal-form.ts';
 import { principalScheme } from './rules/principal-scheme.ts';
-import { redundantRule } from './rules/redundant-rule.ts';
+import { redundant } from './rules/redundant.ts';
 import { remoteServiceAccount } from './rules/remote-service-account.ts';
 import { saRegex } from './rules/sa-regex.ts';
 import { selectorIgnored } from './rules/selector-ignored.ts';
@@ -109,7 +109,7 @@ export const LINT_RULES: readonly LintRule[] = [
   methodGrpc,
   netpolAndOr,
   netpolDangling,
-  netpolNoDns,
+  noDns,
   noWaypoint,
   noWorkload,
   nonIsolatedPod,
@@ -119,7 +119,7 @@ export const LINT_RULES: readonly LintRule[] = [
   peerAuthenticationMissing,
   principalForm,
   principalScheme,
-  redundantRule,
+  redundant,
   remoteServiceAccount,
   saRegex,
   selectorIgnored,

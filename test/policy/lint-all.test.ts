@@ -24,14 +24,14 @@ const found = (text: string, nowMs = NOW): string[] =>
     ({ rule, severity, place }) => `${place?.line} ${severity} ${rule}`,
   );
 const ignore = (rest: string): string => `${BASE}  # meshctl:ignore ${rest}\n  - web -> orders: GET /a/b\n`;
-const GOOD = 'redundant-rule until=2026-11-21 reason="going soon"';
+const GOOD = 'redundant until=2026-11-21 reason="going soon"';
 
 test('a comment above a rule hides the finding that it names, with its reason in the report', () => {
   const report = lintAll([{ file: 'p.yaml', text: ignore(GOOD) }], undefined, { nowMs: NOW });
   assert.deepEqual(report.findings, []);
   assert.deepEqual(
     report.suppressed.map(({ rule, reason, place }) => [rule, reason, place?.line]),
-    [['redundant-rule', 'going soon', 7]],
+    [['redundant', 'going soon', 7]],
   );
 });
 
@@ -48,19 +48,19 @@ test('a comment before the first key of a document is about all of it, and about
 });
 
 for (const [title, rest, expected] of [
-  ['that has passed its day', GOOD.replace('2026-11-21', '2026-11-20'), ['6 error bad-suppression', '7 warning redundant-rule']],
-  ['without a day', 'redundant-rule reason="x"', ['6 error bad-suppression', '7 warning redundant-rule']],
-  ['with a day that is none', 'redundant-rule until=soon reason="x"', ['6 error bad-suppression', '7 warning redundant-rule']],
+  ['that has passed its day', GOOD.replace('2026-11-21', '2026-11-20'), ['6 error bad-suppression', '7 warning redundant']],
+  ['without a day', 'redundant reason="x"', ['6 error bad-suppression', '7 warning redundant']],
+  ['with a day that is none', 'redundant until=soon reason="x"', ['6 error bad-suppression', '7 warning redundant']],
   [
     'with a day that the calendar does not have',
-    'redundant-rule until=2027-13-40 reason="x"',
-    ['6 error bad-suppression', '7 warning redundant-rule'],
+    'redundant until=2027-13-40 reason="x"',
+    ['6 error bad-suppression', '7 warning redundant'],
   ],
-  ['without a reason', 'redundant-rule until=2027-01-01', ['6 error bad-suppression', '7 warning redundant-rule']],
-  ['with an empty reason', 'redundant-rule until=2027-01-01 reason=" "', ['6 error bad-suppression', '7 warning redundant-rule']],
-  ['of a rule that does not exist', 'redundant until=2027-01-01 reason="x"', ['6 error bad-suppression', '7 warning redundant-rule']],
-  ['that names no rule', 'until=2027-01-01 reason="x"', ['6 error bad-suppression', '7 warning redundant-rule']],
-  ['of another rule', 'tier-violation until=2027-01-01 reason="x"', ['6 warning bad-suppression', '7 warning redundant-rule']],
+  ['without a reason', 'redundant until=2027-01-01', ['6 error bad-suppression', '7 warning redundant']],
+  ['with an empty reason', 'redundant until=2027-01-01 reason=" "', ['6 error bad-suppression', '7 warning redundant']],
+  ['of a rule that does not exist', 'redundent until=2027-01-01 reason="x"', ['6 error bad-suppression', '7 warning redundant']],
+  ['that names no rule', 'until=2027-01-01 reason="x"', ['6 error bad-suppression', '7 warning redundant']],
+  ['of another rule', 'tier-violation until=2027-01-01 reason="x"', ['6 warning bad-suppression', '7 warning redundant']],
 ] as const)
   test(`a comment ${title} hides nothing`, () => assert.deepEqual(found(ignore(rest)), expected));
 
@@ -266,7 +266,7 @@ test('without the rules that are called redundant or shadowed a native policy de
         return compilePolicy(document, [], meshOfPolicy(document), 1);
       };
       const needless = lintPolicy([{ file: 'p', text: text(rules) }], undefined, { verify: false }).findings.filter(
-        ({ rule: id }) => id === 'redundant-rule' || id === 'shadowed-rule',
+        ({ rule: id }) => id === 'redundant' || id === 'shadowed-rule',
       );
       const first = text(rules).split('\n').indexOf('allow:') + 2;
       const kept = rules.filter((_, i) => !needless.some(({ place }) => place?.line === first + i));

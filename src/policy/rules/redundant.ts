@@ -3,8 +3,8 @@ import { ruleCovers, scopeCovers } from '../foreign/istio/covers.ts';
 import { covering } from '../native-covers.ts';
 import type { LintRule } from '../rule.ts';
 
-export const redundantRule: LintRule = {
-  id: 'redundant-rule',
+export const redundant: LintRule = {
+  id: 'redundant',
   severity: 'warning',
   summary: 'Another rule allows every request that this one allows. Whoever removes this one to close something closes nothing.',
   wrong: `apiVersion: meshctl.dev/v1
@@ -17,7 +17,7 @@ allow:
   mend: [['  - web -> orders: GET /orders/*/items\n', '']],
   native: (input) =>
     covering(input, input.document.allow, input.document.allow).map(({ inner, outer }) => ({
-      rule: 'redundant-rule',
+      rule: 'redundant',
       severity: 'warning' as const,
       what: `the rule at ${outer.place.file}:${outer.place.line} allows all of it`,
       fix: 'remove one of the two',

@@ -2,8 +2,8 @@
 import { isMap, mapList, specOf, textList } from '../foreign/resources.ts';
 import type { LintRule } from '../rule.ts';
 
-export const netpolNoDns: LintRule = {
-  id: 'netpol-no-dns',
+export const noDns: LintRule = {
+  id: 'no-dns',
   severity: 'warning',
   summary: 'A NetworkPolicy closes egress for pods and no rule lets them ask a name server (port 53): they find nobody by name.',
   wrong: `apiVersion: networking.k8s.io/v1
