@@ -12,6 +12,19 @@ import { isTextError, parseWho, type WhoText } from './reader/rule-text.ts';
 
 const name = z.string().regex(NAME, 'a name is 1 to 63 of a-z, 0-9 and `-`');
 
+/** Policies of another mesh that belong to this one: which, where from, and how that mesh is installed. */
+const importSpec = z
+  .strictObject({
+    istio: z.string().min(1).optional(),
+    linkerd: z.string().min(1).optional(),
+    kuma: z.string().min(1).optional(),
+    rootNamespace: z.string().min(1).optional(),
+  })
+  .refine(
+    ({ istio, linkerd, kuma }) => [istio, linkerd, kuma].filter((each) => each !== undefined).length === 1,
+    'one of `istio`, `linkerd`, `kuma` is wanted',
+  );
+
 export const policySchema = z.strictObject({
   apiVersion: z.literal(API_VERSION, `\`apiVersion: ${API_VERSION}\` is wanted`),
   kind: z.literal('Policy', '`kind: Policy` is wanted'),
@@ -36,7 +49,7 @@ export const policySchema = z.strictObject({
   deny: z.array(z.unknown()).default([]),
   invariants: z.array(z.unknown()).default([]),
   tests: z.array(z.unknown()).default([]),
-  import: z.unknown().optional(),
+  import: z.array(importSpec).optional(),
 });
 
 /** Tests in a file of their own. */
@@ -46,7 +59,10 @@ export const testSchema = z.strictObject({
   tests: z.array(z.unknown()).min(1, 'at least one test is wanted'),
 });
 
-const LATER_KEYS = ['import'] as const;
+/** How the rules that were carried over for a file are called, beside it: whoever reads `import:` gives them so. */
+export function importedName(file: string): string {
+  return `imported by ${file}`;
+}
 
 export interface TierNode {
   readonly name: string;
@@ -119,7 +135,11 @@ export function parsePolicy(files: readonly PolicyText[], skipForeign = false): 
     for (const document of parsed.documents) {
       if (document.data === null && parsed.documents.length > 1) continue;
       if (skipForeign && isForeign(document.data)) continue;
-      const part = readDocument(document, findings);
+      const part = readDocument(
+        document,
+        findings,
+        files.some((each) => each.file === importedName(file)),
+      );
       if (part !== undefined) parts.push(part);
     }
   }
@@ -132,12 +152,26 @@ export function isForeign(data: unknown): boolean {
   return typeof data.apiVersion === 'string' && !data.apiVersion.startsWith(`${API_VERSION.split('/')[0]}/`);
 }
 
+/** What a native text wants to have carried over, and the names that it has for services; undefined when it wants nothing. */
+export function importsOf({
+  file,
+  text,
+}: PolicyText): { readonly imports: readonly Import[]; readonly document: PolicyDocument } | undefined {
+  if (!/^import:/m.test(text)) return undefined;
+  const imports = parseYaml(file, text).documents.flatMap((document) =>
+    isForeign(document.data) ? [] : (decode(document, policySchema).value?.import ?? []),
+  );
+  return imports.length === 0 ? undefined : { imports, document: parsePolicy([{ file, text }]).document };
+}
+
+export type Import = z.output<typeof importSpec>;
+
 /** Whether one of the documents is not another mesh's: native, or nobody knows what. */
 export function hasNative(files: readonly PolicyText[]): boolean {
   return files.some(({ file, text }) => parseYaml(file, text).documents.some(({ data }) => data !== null && !isForeign(data)));
 }
 
-function readDocument(document: Located, findings: Finding[]): PolicyDocument | undefined {
+function readDocument(document: Located, findings: Finding[], isImported: boolean): PolicyDocument | undefined {
   const data = document.data;
   if (isForeign(data)) {
     const { apiVersion, kind } = data as { apiVersion: string; kind: unknown };
@@ -170,17 +204,14 @@ function readDocument(document: Located, findings: Finding[]): PolicyDocument | 
   findings.push(...decoded.findings);
   const raw = decoded.value;
   if (raw === undefined) return undefined;
-  for (const key of LATER_KEYS) {
-    if (raw[key] !== undefined) {
-      findings.push({
-        rule: 'later-version',
-        severity: 'warning',
-        what: `\`${key}\` is not judged by this version; it comes later`,
-        fix: `nothing under \`${key}\` is checked or enforced yet`,
-        place: document.place([key], true),
-      });
-    }
-  }
+  if (raw.import !== undefined && !isImported)
+    findings.push({
+      rule: 'later-version',
+      severity: 'warning',
+      what: '`import` is read by the command line only, and nobody has carried those policies over',
+      fix: 'use `meshctl policy apply`, or `meshctl policy import`',
+      place: document.place(['import'], true),
+    });
   return {
     trustDomain: raw.trustDomain,
     default: raw.default,

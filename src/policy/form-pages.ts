@@ -68,8 +68,8 @@ export const FORM_PAGES: readonly RulePage[] = [
     severity: 'warning',
     summary:
       'The text is legal, but this version does not judge or enforce it yet. A warning for whole sections, an error inside a rule, because a rule with a part left out would mean something else.',
-    wrong: `${HEAD}import: []\nallow:\n  - mesh -> mesh: any\n`,
-    mend: [['import: []\n', '']],
+    wrong: `${HEAD}import: [{istio: k8s/policy.yaml}]\nallow:\n  - mesh -> mesh: any\n`,
+    mend: [['import: [{istio: k8s/policy.yaml}]\n', '']],
   },
   {
     id: 'linkerd-schema',

@@ -19,8 +19,9 @@ export interface Imported {
   readonly notes: readonly string[];
 }
 
-export function importForeign(mesh: ForeignMesh): Imported {
-  const draft = new Draft(mesh);
+/** `given`: services that the policy has names for already, by `ns/…/sa/…`. */
+export function importForeign(mesh: ForeignMesh, given: ReadonlyMap<string, string> = new Map()): Imported {
+  const draft = new Draft(mesh, given);
   carryIstio(mesh, draft);
   carryLinkerd(mesh, draft);
   carryKuma(mesh, draft);

@@ -152,3 +152,63 @@ for (const [title, args, says] of [
     assert.deepEqual([result.code, result.stdout], [2, '']);
     assert.match(result.stderr, says);
   });
+
+const NATIVE = `apiVersion: meshctl.dev/v1
+kind: Policy
+trustDomain: cluster.local
+import:
+  - istio: k8s/*.yaml
+services:
+  pay: {id: ns/pay/sa/pay}
+  shopfront: {id: ns/shop/sa/web}
+  ops: {id: ns/ops/sa/cli}
+allow:
+  - ops -> pay: GET /status
+tests:
+  - name: both say who may
+    request: {to: pay, method: POST, path: /charge}
+    allow: [shopfront]
+    deny: [ops]
+`;
+
+test('`import:` of a native policy: the rules of both hold, under the names of the native one', async () => {
+  place.write('mixed/policy.yaml', NATIVE);
+  place.write('mixed/k8s/a.yaml', WORKLOADS + ISTIO.replace('spec: {', 'spec: {selector: {matchLabels: {app: pay}}, '));
+  const check = (...args: string[]) => place.run(['policy', 'check', ...args, '--policy', 'mixed/policy.yaml']);
+  assert.equal((await check('shopfront', 'pay', '--method', 'POST', '--path', '/charge')).code, 0);
+  assert.equal((await check('ops', 'pay', '--method', 'GET', '--path', '/status')).code, 0);
+  const denied = await check('ops', 'pay', '--method', 'POST', '--path', '/charge');
+  assert.equal(denied.code, 1);
+  const tested = await place.run(['policy', 'test', 'mixed/policy.yaml']);
+  assert.equal(tested.code, 0, tested.stdout + tested.stderr);
+  const linted = await place.run(['policy', 'lint', 'mixed/policy.yaml']);
+  assert.doesNotMatch(linted.stdout, /later-version|contradiction/);
+});
+
+for (const [title, change, says] of [
+  ['files that are not there', { '- istio: k8s/*.yaml': '- istio: gone/*.yaml' }, /no file fits/],
+  ['files without a policy', { '- istio: k8s/*.yaml': '- istio: none.yaml' }, /holds no policy of another mesh/],
+  ['what cannot be carried over', { '- istio: k8s/*.yaml': '- istio: left.yaml' }, /left\.yaml:\d+:\d+[\s\S]*cannot be carried over/],
+  ['nothing by name', { '- istio: k8s/*.yaml': '- {rootNamespace: x}' }, /one of `istio`, `linkerd`, `kuma`/],
+  ['two meshes at once', { '- istio: k8s/*.yaml': '- {istio: a.yaml, kuma: b.yaml}' }, /one of `istio`, `linkerd`, `kuma`/],
+] as const)
+  test(`\`import:\` of ${title} is an error, and nothing is judged`, async () => {
+    place.write('mixed/none.yaml', WORKLOADS);
+    place.write('mixed/left.yaml', WORKLOADS + ISTIO.replace('principals', 'notPrincipals'));
+    const [[from, to] = ['', '']] = Object.entries(change);
+    place.write('mixed/wrong.yaml', NATIVE.replace(from, to));
+    const result = await place.run([
+      'policy',
+      'check',
+      'ops',
+      'pay',
+      '--method',
+      'GET',
+      '--path',
+      '/status',
+      '--policy',
+      'mixed/wrong.yaml',
+    ]);
+    assert.deepEqual([result.code, result.stdout], [2, '']);
+    assert.match(result.stderr, says);
+  });

@@ -66,7 +66,7 @@ for (const [title, body, expected] of [
   ],
   ['an identity that is none', 'services:\n  web: {id: web}\nallow:\n  - web -> orders: any\n', '4:3 error service-mismatch'],
   ['an unknown key', 'alow:\n  - web -> orders: any\n', '3:1 error unknown-key'],
-  ['a section of a later version', 'import: []\nallow:\n  - web -> orders: any\n', '3:1 warning later-version'],
+  ['a section of a later version', 'import: [{istio: a.yaml}]\nallow:\n  - web -> orders: any\n', '3:1 warning later-version'],
   ['a gRPC service that is none', 'allow:\n  - web -> orders: grpc a..B/C\n', '4:25 error syntax-error'],
   ['a condition that is none', 'allow:\n  - web -> orders: GET /x if header a\n', '4:27 error syntax-error'],
   ['a long form without callee', 'allow:\n  - {from: web, path: /x}\n', '4:5 error invalid-value'],

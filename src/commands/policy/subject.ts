@@ -9,9 +9,10 @@ import { makeSpiffeId, parseSpiffeId, type SpiffeId } from '../../mesh/identity.
 import { type MeshSpec, parseMeshFile } from '../../mesh/spec.ts';
 import { compilePolicy, emptyPolicy, meshOfPolicy, resolve as resolveWho } from '../../policy/compile.ts';
 import { diffPolicies, type PolicyDiff } from '../../policy/diff.ts';
-import { hasNative, type PolicyDocument, type PolicyText } from '../../policy/document.ts';
+import { hasNative, importedName, importsOf, type PolicyDocument, type PolicyText } from '../../policy/document.ts';
 import { lintForeign, type Settings } from '../../policy/foreign.ts';
 import { type ForeignMesh, readForeign } from '../../policy/foreign-decision.ts';
+import { importForeign } from '../../policy/import.ts';
 import { lintPolicy } from '../../policy/lint.ts';
 import { collectNames, type Names } from '../../policy/names.ts';
 import type { Port } from '../../policy/reachability.ts';
@@ -142,8 +143,16 @@ export function loadForeign(
   return mesh;
 }
 
-/** Files, what patterns fit, and the YAML files of directories, mesh files left out. */
+/** Files, what patterns fit, and the YAML files of directories, mesh files left out; with what their `import:` carries over. */
 export function readPolicyTexts(context: Context, names: readonly string[]): PolicyText[] {
+  const texts = readFiles(context, names);
+  return texts.flatMap((text) => {
+    const imported = readImports(context, text);
+    return imported === undefined ? [text] : [text, imported];
+  });
+}
+
+function readFiles(context: Context, names: readonly string[]): PolicyText[] {
   return names
     .flatMap((name) => expand(context, name))
     .flatMap((name) => {
@@ -156,6 +165,32 @@ export function readPolicyTexts(context: Context, names: readonly string[]): Pol
         files.map((file) => join(name, file)),
       );
     });
+}
+
+/** The policies that a text imports, from beside it, as native rules. Throws POLICY_INVALID when something cannot be carried over. */
+function readImports(context: Context, source: PolicyText): PolicyText | undefined {
+  const wanted = importsOf(source);
+  if (wanted === undefined) return undefined;
+  const directory = source.file === '<stdin>' ? '.' : dirname(source.file);
+  const given = new Map(wanted.document.services.flatMap(({ name, id }) => (id === undefined ? [] : [[id, name] as const])));
+  const { trustDomain } = wanted.document;
+  // Together: what two of them name is one service.
+  const patterns = wanted.imports.map(({ istio, linkerd, kuma }) => join(directory, istio ?? linkerd ?? kuma ?? ''));
+  const rootNamespace = wanted.imports.find((each) => each.rootNamespace !== undefined)?.rootNamespace;
+  const mesh = loadForeign(context, readFiles(context, patterns), patterns.join(' '), {
+    ...(rootNamespace === undefined ? {} : { rootNamespace }),
+    ...(trustDomain === undefined ? {} : { trustDomain }),
+  });
+  if (mesh === undefined)
+    throw new Fault('POLICY_MISSING', 'usage', `${patterns.join(' ')}, which ${source.file} imports, holds no policy of another mesh`);
+  const { text, left } = importForeign(mesh, given);
+  for (const { place, resource, what } of left) context.note(`${place}  ${resource}: ${what}\n`);
+  if (left.length > 0)
+    throw new Fault('POLICY_INVALID', 'usage', `${left.length} parts of what ${source.file} imports cannot be carried over`, {
+      hint: '`meshctl policy import` writes what can be; mend the rest there',
+    });
+  // Whose trust domain it is, is said where the import is written, or by the mesh.
+  return { file: importedName(source.file), text: text.replace(/^trustDomain:.*\n/m, '') };
 }
 
 /** A pattern as the files that it fits. Throws FILE_UNREADABLE when there are none. */

@@ -20,8 +20,13 @@ export class Draft {
   readonly #services = new Map<string, { readonly name: string; readonly id: string }>();
   readonly #written = new Set<string>();
 
-  constructor(mesh: ForeignMesh) {
+  readonly #given: ReadonlySet<string>;
+
+  /** `given`: names that there are already, by `ns/…/sa/…`. */
+  constructor(mesh: ForeignMesh, given: ReadonlyMap<string, string>) {
     this.#mesh = mesh;
+    this.#given = new Set(given.values());
+    for (const [id, name] of given) this.#services.set(id, { name, id });
     for (const { namespace, serviceAccount } of mesh.workloads) this.service(namespace, serviceAccount);
   }
 
@@ -29,9 +34,14 @@ export class Draft {
     return this.#mesh.settings.trustDomain;
   }
 
-  /** Entries of `services:`, by name. */
+  /** Entries of `services:` that are new, by name. */
   get services(): ReadonlyMap<string, string> {
-    return new Map([...this.#services.values()].map(({ name, id }) => [name, id] as const).sort(([a], [b]) => a.localeCompare(b)));
+    return new Map(
+      [...this.#services.values()]
+        .filter(({ name }) => !this.#given.has(name))
+        .map(({ name, id }) => [name, id] as const)
+        .sort(([a], [b]) => a.localeCompare(b)),
+    );
   }
 
   leave(resource: Resource, path: Path, what: string): void {
