@@ -30,6 +30,8 @@ export interface MeshState {
   readonly startedAtMs: number;
 }
 
+type Linted = ReturnType<typeof lintPolicy>;
+
 export class ControlPlane {
   readonly authority: Authority;
   readonly generation: number;
@@ -92,13 +94,14 @@ export class ControlPlane {
     message: string,
     audit: Audit,
   ): { revision: PolicyRevision; findings: Finding[]; changed: boolean } {
-    const { findings } = lintPolicy(files, this.mesh.spec);
+    const linted = lintPolicy(files, this.mesh.spec);
+    const { findings } = linted;
     if (reaches(findings, 'error'))
       throw new Fault('POLICY_REFUSED', 'denied', 'the policy has errors and was not applied', { hint: 'run `meshctl policy lint` on it' });
     const newest = this.store.newestPolicy();
     const hash = hashOf(files);
     if (newest?.hash === hash && newest.audit === audit) return { revision: newest, findings, changed: false };
-    const revision = this.#saveRevision(files, user, message, 'apply', audit);
+    const revision = this.#saveRevision(files, user, message, 'apply', audit, linted);
     return { revision, findings, changed: true };
   }
 
@@ -142,6 +145,7 @@ export class ControlPlane {
     message: string,
     origin: PolicyRevision['origin'],
     audit: Audit = 'none',
+    linted?: Linted,
   ): PolicyRevision {
     const revision: PolicyRevision = {
       revision: (this.store.newestPolicy()?.revision ?? 0) + 1,
@@ -154,13 +158,13 @@ export class ControlPlane {
       files,
     };
     this.store.savePolicy(revision);
-    this.#compile(revision);
+    this.#compile(revision, linted);
     return revision;
   }
 
   // What cannot be compiled becomes a policy that refuses everything and says why.
-  #compile(revision: PolicyRevision): void {
-    const { document, findings } = lintPolicy(revision.files, this.mesh.spec);
+  #compile(revision: PolicyRevision, linted: Linted = lintPolicy(revision.files, this.mesh.spec)): void {
+    const { document, findings } = linted;
     this.#policy = audited(compilePolicy(document, findings, this.mesh.spec, revision.revision), revision.audit);
     this.publish();
   }
