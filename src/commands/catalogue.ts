@@ -63,7 +63,7 @@ const output = (...formats: string[]): OptionSpec => ({
 const ANSWER = '0 done; 2 usage or unreadable input; 3 the mesh does not answer; 4 a bug of meshctl';
 
 export const GROUPS: Readonly<Record<string, string>> = {
-  certs: 'issue, inspect, verify and list certificates',
+  certs: 'issue, inspect, verify, lint and list certificates',
   policy: 'lint, prove, test, explain and apply identity policies',
   proxy: 'the bundled proxies of the mesh',
 };
@@ -230,6 +230,18 @@ export const CATALOGUE: readonly CommandSpec[] = [
     ],
     exitCodes: '0 valid; 1 not valid; 2 cannot tell (document on stdout), or usage (nothing on stdout)',
     load: () => import('./certs/verify.ts'),
+  },
+  {
+    path: ['certs', 'lint'],
+    summary: 'is a certificate as it should be, by the profile of the mesh and RFC 5280?',
+    arguments: [{ name: '<file...>', description: 'PEM or DER; - for stdin' }],
+    options: [
+      { flags: '--fail-on <severity>', description: 'error, warning or info (default: error)', values: ['error', 'warning', 'info'] },
+      output('table', 'json', 'sarif', 'junit', 'github', 'markdown'),
+    ],
+    examples: ['meshctl certs lint web/chain.pem', 'meshctl certs lint *.pem --fail-on warning -o sarif'],
+    exitCodes: '0 nothing at or above --fail-on; 1 findings; 2 usage or unreadable files',
+    load: () => import('./certs/lint.ts'),
   },
   {
     path: ['certs', 'list'],

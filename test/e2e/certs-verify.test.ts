@@ -68,3 +68,25 @@ for (const [title, args, says] of [
     assert.match(result.stderr, says);
     assert.ok(!result.stderr.includes(key.split('\n')[1] ?? 'PRIVATE'));
   });
+
+test('lint: nothing of the chains that we make, a usage error for what holds none, and valid SARIF', async () => {
+  const good = await place.run(['certs', 'lint', 'chain.pem', 'roots.pem']);
+  assert.deepEqual([good.code, good.stdout], [0, '3 certificates: 0 errors, 0 warnings\n']);
+  place.write('broken.pem', leaf.replace(/\n[A-Za-z0-9+/=]+\n-----END/, '\n-----END'));
+  for (const [format, says] of [
+    ['table', /^broken\.pem:1:1 {2}× error {2}cert-unreadable/],
+    ['sarif', /"ruleId": "cert-unreadable"/],
+    ['junit', /<failure/],
+    ['github', /^::error file=broken\.pem,line=1/],
+    ['markdown', /^### Certificate lint/],
+    ['json', /"kind": "CertificateLintReport"/],
+  ] as const) {
+    const bad = await place.run(['certs', 'lint', 'broken.pem', '-o', format]);
+    assert.equal(bad.code, 1);
+    assert.match(bad.stdout, says);
+  }
+  for (const args of [['key.pem'], ['gone.pem'], ['chain.pem', '--fail-on', 'all'], ['chain.pem', '-o', 'xml']]) {
+    const wrong = await place.run(['certs', 'lint', ...args]);
+    assert.deepEqual([wrong.code, wrong.stdout], [2, ''], args.join(' '));
+  }
+});

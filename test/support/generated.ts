@@ -1,4 +1,5 @@
 // Files whose text the program itself knows: written by `npm run snap`, held equal by test/house/generated.test.ts.
+import { CERTIFICATE_RULES } from '../../src/certs/lint.ts';
 import { CATALOGUE, GROUPS } from '../../src/commands/catalogue.ts';
 import { RULE_PAGES } from '../../src/policy/form-pages.ts';
 import type { RulePage } from '../../src/policy/rule.ts';
@@ -17,6 +18,7 @@ export function generatedFiles(): Map<string, string> {
   for (const [shell, print] of COMPLETIONS) files.set(`completions/${COMPLETION_FILES[shell]}`, print(CATALOGUE, GROUPS));
   files.set('docs/rules/README.md', rulesIndex());
   for (const page of RULE_PAGES) files.set(`docs/rules/${page.id}.md`, rulePage(page));
+  files.set('docs/certificate-rules.md', certificateRules());
   files.set('docs/cli.md', commandsPage());
   return files;
 }
@@ -35,6 +37,11 @@ of them is a namespace, a workload or a service account, nothing is said about m
 | --- | --- | --- | --- |
 ${rows.join('\n')}
 `;
+}
+
+function certificateRules(): string {
+  const rows = CERTIFICATE_RULES.map(({ id, severity, summary }) => `| ${id} | ${severity} | ${summary} |`);
+  return `# Lint rules of certificates\n\nWhat \`meshctl certs lint\` finds. The ids are stable.\n\n| rule | severity | what |\n| --- | --- | --- |\n${rows.join('\n')}\n`;
 }
 
 /** The wrong example, mended. */

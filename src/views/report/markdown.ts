@@ -26,11 +26,11 @@ function cell(text: string): string {
     .join('');
 }
 
-export function renderMarkdown(findings: readonly Finding[], summary: string): string {
+export function renderMarkdown(findings: readonly Finding[], summary: string, title = 'Policy lint'): string {
   const rows = findings.map(
     ({ rule, severity, what, fix, place }) =>
       `| ${SIGN[severity]} ${severity} | ${place === undefined ? '' : codeCell(printPlace(place))} | ${codeCell(rule)} | ${cell(what)}${fix === undefined ? '' : ` (${cell(fix)})`} |`,
   );
   const table = rows.length === 0 ? '' : `| | where | rule | what |\n| --- | --- | --- | --- |\n${rows.join('\n')}\n\n`;
-  return `### Policy lint\n\n${table}${summary}\n`;
+  return `### ${title}\n\n${table}${summary}\n`;
 }
