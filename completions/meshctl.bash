@@ -75,7 +75,7 @@ _meshctl() {
     'certs inspect') flags='-o --output --help --debug --no-color' ;;
     'certs verify') flags='--roots --intermediates --crl --at --purpose --profile --identity --trust-domain --dns -o --output --help --debug --no-color' ;;
     'certs lint') flags='--fail-on -o --output --help --debug --no-color' ;;
-    'certs list') flags='--state -o --output --help --debug --no-color' ;;
+    'certs list') flags='--expiring --state -o --output --help --debug --no-color' ;;
     'schema') flags='--help --debug --no-color' ;;
     'policy lint') flags='--mesh --fail-on --show --rule --baseline --write-baseline --live --state --fix --mesh-version --root-namespace -o --output --help --debug --no-color' ;;
     'policy check') flags='--method --path --grpc --tcp --header --port --at --token --root-namespace --from-trace --policy --mesh --state -o --output --help --debug --no-color' ;;

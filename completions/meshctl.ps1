@@ -21,7 +21,7 @@ Register-ArgumentCompleter -Native -CommandName meshctl -ScriptBlock {
     'certs inspect -' = @('-o', '--output', '--help', '--debug', '--no-color')
     'certs verify -' = @('--roots', '--intermediates', '--crl', '--at', '--purpose', '--profile', '--identity', '--trust-domain', '--dns', '-o', '--output', '--help', '--debug', '--no-color')
     'certs lint -' = @('--fail-on', '-o', '--output', '--help', '--debug', '--no-color')
-    'certs list -' = @('--state', '-o', '--output', '--help', '--debug', '--no-color')
+    'certs list -' = @('--expiring', '--state', '-o', '--output', '--help', '--debug', '--no-color')
     'schema -' = @('--help', '--debug', '--no-color')
     'policy lint -' = @('--mesh', '--fail-on', '--show', '--rule', '--baseline', '--write-baseline', '--live', '--state', '--fix', '--mesh-version', '--root-namespace', '-o', '--output', '--help', '--debug', '--no-color')
     'policy check -' = @('--method', '--path', '--grpc', '--tcp', '--header', '--port', '--at', '--token', '--root-namespace', '--from-trace', '--policy', '--mesh', '--state', '-o', '--output', '--help', '--debug', '--no-color')

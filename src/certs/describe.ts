@@ -3,7 +3,9 @@ import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { parsePem } from './pem.ts';
 import { BACKDATE_MS } from './profile.ts';
 import { lifeLeftPercent } from './renewal.ts';
+import { isSignature, keyOf } from './verify.ts';
 import { readCertificateDetails } from './x509/parse.ts';
+import { printName, readRequest, readRevocationList } from './x509/read.ts';
 
 export interface CertificateDescription {
   readonly type: 'certificate';
@@ -24,6 +26,25 @@ export interface CertificateDescription {
   readonly fingerprintSha256: string;
 }
 
+export interface RevocationsDescription {
+  readonly type: 'revocation-list';
+  readonly issuer: string;
+  readonly thisUpdate: string;
+  readonly nextUpdate: string | null;
+  readonly expired: boolean;
+  readonly revoked: readonly { readonly serial: string; readonly at: string }[];
+}
+
+export interface RequestDescription {
+  readonly type: 'signing-request';
+  readonly subject: string;
+  readonly publicKey: string;
+  /** Whether its own key signed it. */
+  readonly signatureHolds: boolean;
+}
+
+export type Description = CertificateDescription | RevocationsDescription | RequestDescription | OtherDescription;
+
 export interface OtherDescription {
   readonly type: 'private-key' | 'unreadable';
   readonly description: string;
@@ -32,7 +53,7 @@ export interface OtherDescription {
 const EKU: Record<string, string> = { '1.3.6.1.5.5.7.3.1': 'serverAuth', '1.3.6.1.5.5.7.3.2': 'clientAuth' };
 
 /** Each PEM block (or the one DER certificate) of a file, in its order. Nothing readable: an empty list. */
-export function describeFile(bytes: Buffer, nowMs: number): (CertificateDescription | OtherDescription)[] {
+export function describeFile(bytes: Buffer, nowMs: number): Description[] {
   const blocks = parsePem(bytes.toString('latin1'));
   if (blocks.length === 0 && bytes[0] === 0x30) blocks.push({ label: 'CERTIFICATE', der: bytes });
   return blocks.map((block) => {
@@ -42,6 +63,8 @@ export function describeFile(bytes: Buffer, nowMs: number): (CertificateDescript
         const key = createPrivateKey({ key: block.der, format: 'der', type: 'pkcs8' });
         return { type: 'private-key', description: keyName(key.asymmetricKeyType, key.asymmetricKeyDetails) };
       }
+      if (block.label === 'X509 CRL') return describeRevocations(block.der, nowMs);
+      if (block.label === 'CERTIFICATE REQUEST' || block.label === 'NEW CERTIFICATE REQUEST') return describeRequest(block.der);
       return { type: 'unreadable', description: `a PEM block \`${block.label}\`` };
     } catch {
       return { type: 'unreadable', description: `a damaged PEM block \`${block.label}\`` };
@@ -49,7 +72,32 @@ export function describeFile(bytes: Buffer, nowMs: number): (CertificateDescript
   });
 }
 
-function describeCertificate(certificate: X509Certificate, nowMs: number): CertificateDescription {
+function describeRevocations(der: Buffer, nowMs: number): RevocationsDescription {
+  const list = readRevocationList(der);
+  const time = (ms: number): string => new Date(ms).toISOString();
+  return {
+    type: 'revocation-list',
+    issuer: printName(list.issuer),
+    thisUpdate: time(list.thisUpdateMs),
+    nextUpdate: list.nextUpdateMs === undefined ? null : time(list.nextUpdateMs),
+    expired: list.nextUpdateMs !== undefined && nowMs > list.nextUpdateMs,
+    revoked: [...list.revoked].map(([serial, at]) => ({ serial, at: time(at) })),
+  };
+}
+
+function describeRequest(der: Buffer): RequestDescription {
+  const request = readRequest(der);
+  const key = keyOf(request);
+  return {
+    type: 'signing-request',
+    subject: printName(request.subject),
+    publicKey: key === undefined ? 'unreadable' : keyName(key.asymmetricKeyType, key.asymmetricKeyDetails),
+    signatureHolds: isSignature(request.signatureOid, request.signed, request.signature, key),
+  };
+}
+
+/** What is known of one certificate; `nowMs` decides what is expired. */
+export function describeCertificate(certificate: X509Certificate, nowMs: number): CertificateDescription {
   const details = readCertificateDetails(certificate.raw);
   const names = certificate.subjectAltName?.split(', ') ?? [];
   const uri = names.find((name) => name.startsWith('URI:spiffe://'));

@@ -190,7 +190,8 @@ function isSigned(certificate: Certificate, issuer: Certificate): boolean {
   return isSignature(certificate.signatureOid, certificate.signed, certificate.signature, keyOf(issuer));
 }
 
-function isSignature(oid: string, signed: Buffer, signature: Buffer, key: KeyObject | undefined): boolean {
+/** Whether a key made a signature, of an algorithm that is good enough. */
+export function isSignature(oid: string, signed: Buffer, signature: Buffer, key: KeyObject | undefined): boolean {
   const hash = HASHES[oid];
   if (key === undefined || (hash === undefined && oid !== ED25519)) return false;
   // The algorithm must be of the key's kind: an RSA signature is none of an EC key.
@@ -203,7 +204,8 @@ function isSignature(oid: string, signed: Buffer, signature: Buffer, key: KeyObj
   }
 }
 
-function keyOf({ spki }: Certificate): KeyObject | undefined {
+/** The public key; undefined where it cannot be read. */
+export function keyOf({ spki }: { readonly spki: Buffer }): KeyObject | undefined {
   try {
     return createPublicKey({ key: spki, format: 'der', type: 'spki' });
   } catch {

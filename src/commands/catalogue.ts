@@ -193,11 +193,15 @@ export const CATALOGUE: readonly CommandSpec[] = [
   },
   {
     path: ['certs', 'inspect'],
-    summary: 'what is in a certificate, chain, bundle or key file',
-    arguments: [{ name: '<file...>', description: 'PEM or DER; - for stdin' }],
+    summary: 'what is in a certificate, chain, bundle, key, signing request or list of revocations, or what a server shows',
+    arguments: [{ name: '<file...>', description: 'PEM or DER, - for stdin, or HOST:PORT of a TLS server' }],
     options: [output('table', 'json')],
-    examples: ['meshctl certs inspect ./certs/web/chain.pem', 'meshctl certs inspect - < leaf.pem -o json'],
-    exitCodes: '0 read; 2 nothing readable in it',
+    examples: [
+      'meshctl certs inspect ./certs/web/chain.pem',
+      'meshctl certs inspect - < leaf.pem -o json',
+      'meshctl certs inspect shop.example.com:443',
+    ],
+    exitCodes: '0 read; 2 nothing readable in it; 3 the server does not answer',
     load: () => import('./certs/inspect.ts'),
   },
   {
@@ -246,9 +250,13 @@ export const CATALOGUE: readonly CommandSpec[] = [
   {
     path: ['certs', 'list'],
     summary: "every running instance's identity, serial and share of life left",
-    options: [STATE, output('table', 'json')],
-    examples: ['meshctl certs list'],
-    exitCodes: ANSWER,
+    options: [
+      { flags: '--expiring <share>', description: 'only those with less of their life left (20%); exit 1 when there are any' },
+      STATE,
+      output('table', 'json'),
+    ],
+    examples: ['meshctl certs list', 'meshctl certs list --expiring 20%'],
+    exitCodes: '0 done, or none is expiring; 1 some are; 2 usage; 3 the mesh does not answer; 4 a bug of meshctl',
     load: () => import('./certs/list.ts'),
   },
   {

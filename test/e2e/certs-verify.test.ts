@@ -1,8 +1,11 @@
 // `certs verify` as people run it: exit codes, documents, and what is said of files and flags that are wrong.
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
+import { createServer } from 'node:tls';
+import { makeSigningRequest } from '../../src/certs/csr.ts';
 import { issueFor, makeTestAuthority, service } from '../support/ca.ts';
 import { Workplace } from '../support/cli.ts';
+import { listen } from '../support/test-mesh.ts';
 import { makeRevocations, newKeys, toPem } from '../support/x509.ts';
 
 const place = new Workplace();
@@ -88,5 +91,61 @@ test('lint: nothing of the chains that we make, a usage error for what holds non
   for (const args of [['key.pem'], ['gone.pem'], ['chain.pem', '--fail-on', 'all'], ['chain.pem', '-o', 'xml']]) {
     const wrong = await place.run(['certs', 'lint', ...args]);
     assert.deepEqual([wrong.code, wrong.stdout], [2, ''], args.join(' '));
+  }
+});
+
+test('inspect reads a signing request and a list of revocations, and says what is wrong with them', async () => {
+  const { privateKey, publicKey } = newKeys();
+  place.write('request.pem', toPem('CERTIFICATE REQUEST', makeSigningRequest(privateKey, publicKey)));
+  place.write('forged.pem', toPem('CERTIFICATE REQUEST', makeSigningRequest(privateKey, newKeys().publicKey)));
+  place.write(
+    'list.pem',
+    toPem('X509 CRL', makeRevocations({ name: 'ca', key: privateKey }, [{ serial: Buffer.from([0x12, 0x34]), atMs: 0 }], { nextMs: 1000 })),
+  );
+  const inspect = (...args: string[]) => place.run(['certs', 'inspect', ...args]);
+  assert.match(
+    (await inspect('request.pem')).stdout,
+    /signing request\n {2}subject +\(empty\)\n {2}key +EC P-256\n {2}signature +of its own key/,
+  );
+  assert.match((await inspect('forged.pem')).stdout, /signature +× not of its own key/);
+  const list = await inspect('list.pem');
+  assert.equal(list.code, 0);
+  assert.match(list.stdout, /list of revocations\n {2}issuer +CN=ca\n[\s\S]*next update .*expired[\s\S]*1234 on 1970/);
+  place.write('bad.pem', toPem('X509 CRL', Buffer.from([0x30, 0])));
+  assert.equal((await inspect('bad.pem')).code, 2);
+});
+
+test('inspect shows the chain of a server, believed or not, and says when nobody answers', async () => {
+  const server = createServer({ key, cert: chain }, (socket) => socket.on('error', () => undefined).end());
+  const port = await listen(server);
+  const shown = await place.run(['certs', 'inspect', `127.0.0.1:${port}`, '-o', 'json']);
+  assert.equal(shown.code, 0, shown.stderr);
+  const { items } = JSON.parse(shown.stdout) as { items: { type: string; spiffeId: string | null; file: string }[] };
+  assert.deepEqual([items[0]?.spiffeId, items[0]?.file, items.length], [ID, `127.0.0.1:${port}`, 2]);
+  await new Promise((done) => server.close(done));
+  const gone = await place.run(['certs', 'inspect', `127.0.0.1:${port}`]);
+  assert.deepEqual([gone.code, gone.stdout], [3, '']);
+  assert.match(gone.stderr, /shows no certificate/);
+});
+
+test('certificates with little of their life left are listed, and are exit 1; none is exit 0', async () => {
+  const mesh = new Workplace();
+  mesh.write(
+    'mesh.yaml',
+    'apiVersion: meshctl.dev/v1\nkind: Mesh\nname: short\ncertificates: {ttl: 30s}\nservices:\n  web: {command: [node, -e, "require(\'http\').createServer((q, s) => s.end()).listen(process.env.PORT)"]}\n',
+  );
+  try {
+    assert.equal((await mesh.run(['up', '-d'])).code, 0);
+    const list = (share: string) => mesh.run(['certs', 'list', '--expiring', share, '-o', 'json']);
+    let expiring = await list('100%');
+    while (expiring.code === 0) expiring = await list('100%');
+    assert.equal(expiring.code, 1);
+    assert.ok(JSON.parse(expiring.stdout).items.every(({ lifeLeftPercent }: { lifeLeftPercent: number }) => lifeLeftPercent < 100));
+    const none = await list('1%');
+    assert.deepEqual([none.code, JSON.parse(none.stdout).items], [0, []]);
+    for (const share of ['much', '0', '101%', '-5']) assert.equal((await list(share)).code, 2, share);
+  } finally {
+    await mesh.run(['down']);
+    await mesh[Symbol.asyncDispose]();
   }
 });

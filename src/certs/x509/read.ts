@@ -172,6 +172,28 @@ export function readRevocationList(der: Buffer): RevocationList {
   };
 }
 
+export interface SigningRequest {
+  readonly subject: Buffer;
+  /** DER of the SubjectPublicKeyInfo. */
+  readonly spki: Buffer;
+  readonly signatureOid: string;
+  readonly signed: Buffer;
+  readonly signature: Buffer;
+}
+
+/** PKCS#10 (RFC 2986). Throws TypeError with a reason when the bytes are no request in DER. */
+export function readRequest(der: Buffer): SigningRequest {
+  const [info, algorithm, signature] = sequence(decodeWhole(der), 3, 3, 'a signing request');
+  const [, subject, spki] = sequence(info, 3, 4, 'its signed part');
+  return {
+    subject: nameOf(subject),
+    spki: encode(spki),
+    signatureOid: oidOf(sequence(algorithm, 1, 2, 'its signature algorithm')[0]),
+    signed: encode(info),
+    signature: bits(signature),
+  };
+}
+
 /** Lower-case hex without leading zeros. */
 export function hexOf(serial: Buffer): string {
   return serial.toString('hex').replace(/^(?:00)+(?=.)/, '');

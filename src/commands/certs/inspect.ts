@@ -1,34 +1,86 @@
-// `meshctl certs inspect FILE…`
+// `meshctl certs inspect FILE|HOST:PORT…`: certificates, keys, signing requests, lists of revocations; the chain that a server shows.
+import { existsSync } from 'node:fs';
+import { resolve } from 'node:path';
 import { Fault } from '../../base/fault.ts';
 import { printable } from '../../base/printable.ts';
-import { type CertificateDescription, describeFile } from '../../certs/describe.ts';
+import { type CertificateDescription, type Description, describeCertificate, describeFile } from '../../certs/describe.ts';
 import { paint, SYMBOL } from '../../views/theme.ts';
-import type { Run } from '../context.ts';
+import type { Context, Run } from '../context.ts';
 import { document } from '../document.ts';
 import { listArgument, outputOption } from '../input.ts';
 import { readBytes } from '../read-files.ts';
+import { readLiveChain } from './live-chain.ts';
+
+type Item = { readonly file: string } & Description;
 
 export const run: Run = async (context, input) => {
   const format = outputOption(input, ['table', 'json']);
-  const items = listArgument(input, 0).flatMap((file) => {
-    const found = describeFile(readBytes(context, file), context.now());
-    if (found.length === 0) throw new Fault('CERT_UNREADABLE', 'usage', `\`${file}\` holds no PEM block and is no DER certificate`);
-    return found.map((item) => ({ file, ...item }));
-  });
-  if (format === 'json') {
-    context.print(document('Inspection', { items }));
-    return items.every((item) => item.type !== 'unreadable') ? 0 : 2;
-  }
-  for (const item of items) {
-    context.print(
-      `${paint('strong', printable(item.file))}: ${item.type === 'certificate' ? 'certificate' : printable(item.type === 'private-key' ? `private key, ${item.description}` : item.description)}\n`,
-    );
-    if (item.type === 'certificate') for (const [name, value] of lines(item)) context.print(`  ${name.padEnd(12)} ${printable(value)}\n`);
-  }
+  const items: Item[] = [];
+  for (const name of listArgument(input, 0)) items.push(...(await read(context, name)));
+  if (format === 'json') context.print(document('Inspection', { items }));
+  else
+    for (const item of items) {
+      context.print(`${paint('strong', printable(item.file))}: ${printable(title(item))}\n`);
+      for (const [name, value] of lines(item)) context.print(`  ${name.padEnd(12)} ${printable(value)}\n`);
+    }
   return items.every((item) => item.type !== 'unreadable') ? 0 : 2;
 };
 
-function lines(item: CertificateDescription): [string, string][] {
+async function read(context: Context, name: string): Promise<Item[]> {
+  const server = /^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9._-]+):(\d{1,5})$/.exec(name);
+  if (server !== null && !existsSync(resolve(context.cwd, name))) {
+    const chain = await readLiveChain((server[1] ?? '').replace(/^\[|\]$/g, ''), Number(server[2]));
+    return chain.map((certificate) => ({ file: name, ...describeCertificate(certificate, context.now()) }));
+  }
+  const found = describeFile(readBytes(context, name), context.now());
+  if (found.length === 0) throw new Fault('CERT_UNREADABLE', 'usage', `\`${name}\` holds no PEM block and is no DER certificate`);
+  return found.map((item) => ({ file: name, ...item }));
+}
+
+function title(item: Description): string {
+  switch (item.type) {
+    case 'certificate':
+      return 'certificate';
+    case 'private-key':
+      return `private key, ${item.description}`;
+    case 'signing-request':
+      return 'signing request';
+    case 'revocation-list':
+      return 'list of revocations';
+    case 'unreadable':
+      return item.description;
+  }
+}
+
+const MAX_SERIALS = 20;
+
+function lines(item: Description): [string, string][] {
+  switch (item.type) {
+    case 'certificate':
+      return certificateLines(item);
+    case 'signing-request':
+      return [
+        ['subject', item.subject],
+        ['key', item.publicKey],
+        ['signature', item.signatureHolds ? 'of its own key' : `${SYMBOL.bad} not of its own key`],
+      ];
+    case 'revocation-list':
+      return [
+        ['issuer', item.issuer],
+        ['this update', item.thisUpdate],
+        [
+          'next update',
+          item.nextUpdate === null ? '(none: it never ends)' : `${item.nextUpdate}${item.expired ? ` (${SYMBOL.bad} expired)` : ''}`,
+        ],
+        ['revoked', String(item.revoked.length)],
+        ...item.revoked.slice(0, MAX_SERIALS).map(({ serial, at }): [string, string] => ['', `${serial} on ${at}`]),
+      ];
+    default:
+      return [];
+  }
+}
+
+function certificateLines(item: CertificateDescription): [string, string][] {
   return [
     ['subject', item.subject === '' ? '(empty)' : item.subject],
     ['issuer', item.issuer],
