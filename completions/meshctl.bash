@@ -24,6 +24,7 @@ _meshctl() {
     'certs verify -o'|'certs verify --output') COMPREPLY=($(compgen -W 'table json' -- "$cur")); return ;;
     'certs lint --fail-on') COMPREPLY=($(compgen -W 'error warning info' -- "$cur")); return ;;
     'certs lint -o'|'certs lint --output') COMPREPLY=($(compgen -W 'table json sarif junit github markdown' -- "$cur")); return ;;
+    'certs bundle -o'|'certs bundle --output') COMPREPLY=($(compgen -W 'pem spiffe' -- "$cur")); return ;;
     'certs list -o'|'certs list --output') COMPREPLY=($(compgen -W 'table json' -- "$cur")); return ;;
     'policy lint --fail-on') COMPREPLY=($(compgen -W 'error warning info' -- "$cur")); return ;;
     'policy lint --show') COMPREPLY=($(compgen -W 'error warning info' -- "$cur")); return ;;
@@ -56,7 +57,7 @@ _meshctl() {
   esac
   case "$command" in
     '') COMPREPLY=($(compgen -W 'demo init up down status logs top stat trace certs schema policy proxy completion version --help --version' -- "$cur")); return ;;
-    'certs') COMPREPLY=($(compgen -W 'issue inspect verify lint list' -- "$cur")); return ;;
+    'certs') COMPREPLY=($(compgen -W 'issue inspect verify lint bundle list' -- "$cur")); return ;;
     'policy') COMPREPLY=($(compgen -W 'lint check explain verify test diff graph import export fmt convert apply rollback denials replay learn show history' -- "$cur")); return ;;
     'proxy') COMPREPLY=($(compgen -W 'status config run' -- "$cur")); return ;;
     'completion') COMPREPLY=($(compgen -W 'bash zsh fish powershell' -- "$cur")); return ;;
@@ -75,6 +76,7 @@ _meshctl() {
     'certs inspect') flags='-o --output --help --debug --no-color' ;;
     'certs verify') flags='--roots --intermediates --crl --at --purpose --profile --identity --trust-domain --dns -o --output --help --debug --no-color' ;;
     'certs lint') flags='--fail-on -o --output --help --debug --no-color' ;;
+    'certs bundle') flags='--state -o --output --help --debug --no-color' ;;
     'certs list') flags='--expiring --state -o --output --help --debug --no-color' ;;
     'schema') flags='--help --debug --no-color' ;;
     'policy lint') flags='--mesh --fail-on --show --rule --baseline --write-baseline --live --state --fix --mesh-version --root-namespace -o --output --help --debug --no-color' ;;

@@ -4,7 +4,7 @@ Register-ArgumentCompleter -Native -CommandName meshctl -ScriptBlock {
   $words = @($commandAst.CommandElements | Select-Object -Skip 1 | ForEach-Object { $_.ToString() } | Where-Object { $_ -notlike '-*' -and $_ -ne $wordToComplete })
   $tree = @{
     '' = @('demo', 'init', 'up', 'down', 'status', 'logs', 'top', 'stat', 'trace', 'certs', 'schema', 'policy', 'proxy', 'completion', 'version')
-    'certs' = @('issue', 'inspect', 'verify', 'lint', 'list')
+    'certs' = @('issue', 'inspect', 'verify', 'lint', 'bundle', 'list')
     'policy' = @('lint', 'check', 'explain', 'verify', 'test', 'diff', 'graph', 'import', 'export', 'fmt', 'convert', 'apply', 'rollback', 'denials', 'replay', 'learn', 'show', 'history')
     'proxy' = @('status', 'config', 'run')
     'completion' = @('bash', 'zsh', 'fish', 'powershell')
@@ -21,6 +21,7 @@ Register-ArgumentCompleter -Native -CommandName meshctl -ScriptBlock {
     'certs inspect -' = @('-o', '--output', '--help', '--debug', '--no-color')
     'certs verify -' = @('--roots', '--intermediates', '--crl', '--at', '--purpose', '--profile', '--identity', '--trust-domain', '--dns', '-o', '--output', '--help', '--debug', '--no-color')
     'certs lint -' = @('--fail-on', '-o', '--output', '--help', '--debug', '--no-color')
+    'certs bundle -' = @('--state', '-o', '--output', '--help', '--debug', '--no-color')
     'certs list -' = @('--expiring', '--state', '-o', '--output', '--help', '--debug', '--no-color')
     'schema -' = @('--help', '--debug', '--no-color')
     'policy lint -' = @('--mesh', '--fail-on', '--show', '--rule', '--baseline', '--write-baseline', '--live', '--state', '--fix', '--mesh-version', '--root-namespace', '-o', '--output', '--help', '--debug', '--no-color')

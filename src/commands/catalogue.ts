@@ -63,7 +63,7 @@ const output = (...formats: string[]): OptionSpec => ({
 const ANSWER = '0 done; 2 usage or unreadable input; 3 the mesh does not answer; 4 a bug of meshctl';
 
 export const GROUPS: Readonly<Record<string, string>> = {
-  certs: 'issue, inspect, verify, lint and list certificates',
+  certs: 'issue, inspect, verify, lint and list certificates, and print whom to trust',
   policy: 'lint, prove, test, explain and apply identity policies',
   proxy: 'the bundled proxies of the mesh',
 };
@@ -246,6 +246,15 @@ export const CATALOGUE: readonly CommandSpec[] = [
     examples: ['meshctl certs lint web/chain.pem', 'meshctl certs lint *.pem --fail-on warning -o sarif'],
     exitCodes: '0 nothing at or above --fail-on; 1 findings; 2 usage or unreadable files',
     load: () => import('./certs/lint.ts'),
+  },
+  {
+    path: ['certs', 'bundle'],
+    summary: 'the trust bundle of the mesh, or of files: PEM, or the JWKS that SPIFFE tools read',
+    arguments: [{ name: '[file...]', description: 'root certificates, PEM or DER (default: those of the running mesh)' }],
+    options: [STATE, output('pem', 'spiffe')],
+    examples: ['meshctl certs bundle > bundle.pem', 'meshctl certs bundle -o spiffe > bundle.json'],
+    exitCodes: '0 done; 2 usage or unreadable files, or one of them is no authority; 3 the mesh does not answer',
+    load: () => import('./certs/bundle.ts'),
   },
   {
     path: ['certs', 'list'],

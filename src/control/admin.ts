@@ -39,6 +39,7 @@ export interface AdminMethods {
   'trace.get': { params: { id: string }; result: { trace: Trace } | { candidates: TraceMatch[] } };
   'trace.recent': { params: { denied: boolean; limit: number }; result: TraceMatch[] };
   'certs.list': { params: null; result: { items: CertificateItem[] } };
+  'certs.bundle': { params: null; result: { trustDomain: string; roots: string; sequence: number } };
   'certs.issue': { params: { name: string; request: string; ttlMs?: number }; result: IssuedFiles };
   'policy.lint': { params: { files: PolicyText[] }; result: { findings: Finding[] } };
   'policy.apply': {
@@ -224,6 +225,7 @@ const HANDLERS: Handlers = {
       ];
     }),
   }),
+  'certs.bundle': (plane) => ({ trustDomain: plane.mesh.spec.trustDomain, roots: plane.authority.rootPem, sequence: plane.generation }),
   'certs.issue': (plane, { name, request, ttlMs }) => {
     const { spec } = plane.mesh;
     const id = identityFor(name, spec);

@@ -1,8 +1,12 @@
 // `certs verify` as people run it: exit codes, documents, and what is said of files and flags that are wrong.
 import assert from 'node:assert/strict';
+import { X509Certificate } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { createServer } from 'node:tls';
 import { makeSigningRequest } from '../../src/certs/csr.ts';
+import { readCertificates } from '../../src/certs/files.ts';
 import { issueFor, makeTestAuthority, service } from '../support/ca.ts';
 import { Workplace } from '../support/cli.ts';
 import { listen } from '../support/test-mesh.ts';
@@ -128,6 +132,22 @@ test('inspect shows the chain of a server, believed or not, and says when nobody
   assert.match(gone.stderr, /shows no certificate/);
 });
 
+test('a bundle of files: each root once, as PEM and as the JWKS of SPIFFE; what is no authority is refused', async () => {
+  const bundle = (...args: string[]) => place.run(['certs', 'bundle', ...args]);
+  const pem = await bundle('roots.pem', 'roots.pem', 'other.pem');
+  assert.equal(pem.stdout, `${authority.files.rootCertificate}${readFileSync(join(place.directory, 'other.pem'), 'utf8')}`);
+  const jwks = JSON.parse((await bundle('roots.pem', '-o', 'spiffe')).stdout);
+  assert.deepEqual(Object.keys(jwks), ['keys', 'spiffe_sequence', 'spiffe_refresh_hint']);
+  const [own] = jwks.keys;
+  assert.deepEqual([own.kty, own.crv, own.use, own.kid, own.x5c.length], ['EC', 'P-256', 'x509-svid', undefined, 1]);
+  const certificate = new X509Certificate(Buffer.from(own.x5c[0], 'base64'));
+  assert.deepEqual(certificate.publicKey.export({ format: 'jwk' }), { kty: own.kty, crv: own.crv, x: own.x, y: own.y });
+  for (const args of [['leaf.pem'], ['key.pem'], ['gone.pem'], ['roots.pem', '-o', 'jwt']]) {
+    const wrong = await bundle(...args);
+    assert.deepEqual([wrong.code, wrong.stdout], [2, ''], args.join(' '));
+  }
+});
+
 test('certificates with little of their life left are listed, and are exit 1; none is exit 0', async () => {
   const mesh = new Workplace();
   mesh.write(
@@ -141,6 +161,9 @@ test('certificates with little of their life left are listed, and are exit 1; no
     while (expiring.code === 0) expiring = await list('100%');
     assert.equal(expiring.code, 1);
     assert.ok(JSON.parse(expiring.stdout).items.every(({ lifeLeftPercent }: { lifeLeftPercent: number }) => lifeLeftPercent < 100));
+    const roots = (await mesh.run(['certs', 'bundle'])).stdout;
+    assert.equal(readCertificates(Buffer.from(roots)).length, 1);
+    assert.equal(JSON.parse((await mesh.run(['certs', 'bundle', '-o', 'spiffe'])).stdout).keys.length, 1);
     const none = await list('1%');
     assert.deepEqual([none.code, JSON.parse(none.stdout).items], [0, []]);
     for (const share of ['much', '0', '101%', '-5']) assert.equal((await list(share)).code, 2, share);
