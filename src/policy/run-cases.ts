@@ -4,7 +4,7 @@ import { resolve } from './compile.ts';
 import { type Attempt, type Decision, evaluate } from './evaluate.ts';
 import type { IdentityClass } from './identities.ts';
 import type { Names } from './names.ts';
-import { normalizePath } from './path.ts';
+import { type NormalPath, normalizePath } from './path.ts';
 import { type Port, Reachability } from './reachability.ts';
 import type { CaseNode } from './reader/case-node.ts';
 import { printWho, type WhoText } from './reader/rule-text.ts';
@@ -27,6 +27,7 @@ export function runCases(
   names: Names,
   cases: readonly CaseNode[],
   portOf: (callee: IdentityClass, named: string | undefined) => Port | undefined,
+  keepsEncodedSlash: (callee: IdentityClass) => boolean,
   atMs: number,
 ): CasesRun {
   const touched = new Set<string>();
@@ -39,7 +40,8 @@ export function runCases(
     const reach = new Reachability(policy, atMs, asked);
     const callees = reach.among(whos(node.to)).filter((each) => reach.isCallee(each));
     const expect = (caller: IdentityClass, callee: IdentityClass, path: string | undefined, verdict: Decision['verdict']): void => {
-      const attempt = toAttempt(node, caller, callee, portOf(callee, node.port), path, atMs);
+      const normal = path === undefined ? undefined : normalizePath(path, keepsEncodedSlash(callee));
+      const attempt = toAttempt(node, caller, callee, portOf(callee, node.port), normal, atMs);
       if (typeof attempt === 'string') {
         if (verdict !== 'denied') failures.push(`${caller.label} -> ${callee.label} ${path}: refused before any rule: ${attempt}`);
         return;
@@ -90,12 +92,11 @@ function toAttempt(
   { id: caller }: IdentityClass,
   callee: IdentityClass,
   port: Port | undefined,
-  path: string | undefined,
+  normal: NormalPath | undefined,
   atMs: number,
 ): Attempt | string {
   const id = callee.id as NonNullable<IdentityClass['id']>;
   if (http === undefined) return { caller, callee: id, port, http: undefined, atMs };
-  const normal = path === undefined ? undefined : normalizePath(path);
   if (normal !== undefined && 'refused' in normal) return normal.refused;
   const headers = new Map(Object.entries(http.headers).map(([name, value]) => [name.toLowerCase(), value]));
   return {

@@ -365,3 +365,20 @@ test('tests that are watched run again when a file changes, and end with Ctrl-C'
   child.kill('SIGINT');
   assert.deepEqual((await ended)[0], 0);
 });
+
+test('check and test know which service keeps an encoded slash', async () => {
+  place.write(
+    'slash/mesh.yaml',
+    'apiVersion: meshctl.dev/v1\nkind: Mesh\nname: s\nservices: {web: {command: x}, registry: {command: x, encodedSlash: keep}, shop: {command: x}}\n',
+  );
+  place.write(
+    'slash/policy.yaml',
+    'apiVersion: meshctl.dev/v1\nkind: Policy\nallow:\n  - web -> registry: GET /v2/*/tags\n  - web -> shop: GET /v2/*/tags\ntests:\n  - name: kept\n    request: {from: web, to: registry, method: GET}\n    paths: {allow: [/v2/a%2fb/tags], deny: [/v2/a/b/tags, /v2/..%2fb/tags]}\n  - name: refused\n    request: {from: web, to: shop, method: GET}\n    paths: {deny: [/v2/a%2fb/tags]}\n',
+  );
+  const tested = await place.run(['policy', 'test', 'slash/policy.yaml']);
+  assert.equal(tested.code, 0, tested.stdout + tested.stderr);
+  const check = (to: string) =>
+    place.run(['policy', 'check', 'web', to, '--method', 'GET', '--path', '/v2/a%2fb/tags', '--policy', 'slash/policy.yaml']);
+  assert.equal((await check('registry')).code, 0);
+  assert.equal((await check('shop')).code, 2);
+});

@@ -79,6 +79,7 @@ async function runOnce(context: Context, input: Input): Promise<number> {
     subject.names,
     tests,
     ({ id }, named) => (id === undefined ? undefined : readPort(subject, id, named)),
+    ({ service }) => subject.mesh.services[service ?? '']?.encodedSlash === 'keep',
     context.now(),
   );
   const failed = done.results.filter(({ passed }) => !passed).length;

@@ -6,7 +6,7 @@
 //
 // Source: istio.io, Security / Authorization Policy; pilot/pkg/security/authz/builder and ztunnel's RBAC.
 import { isInBlock } from '../ip.ts';
-import { peerMode } from '../model.ts';
+import { peerMode, readAuthorization } from '../model.ts';
 import { all, any, type ForeignDecision, type ForeignRequest, type Match, not, toMatch } from '../request.ts';
 import { hasLabels, isMap, mapList, matchLabelsOf, printResource, type Resource, specOf, textList } from '../resources.ts';
 import { isTemplate, matchString, matchTemplate, type Normalization, normalizeIstioPath } from './path.ts';
@@ -82,16 +82,8 @@ function watched(denies: readonly Policy[], allows: readonly Policy[], judge: Ju
 const name = ({ resource }: Policy): string => printResource(resource);
 
 function toPolicy(resource: Resource): Policy {
-  const spec = specOf(resource);
-  const provider = isMap(spec['provider']) ? spec['provider']['name'] : undefined;
-  const action = typeof spec['action'] === 'string' ? spec['action'] : 'ALLOW';
-  return {
-    resource,
-    action: action as Action,
-    provider: typeof provider === 'string' ? provider : undefined,
-    rules: mapList(spec['rules']) ?? [],
-    isDryRun: resource.annotations['istio.io/dry-run'] === 'true' && (action === 'ALLOW' || action === 'DENY'),
-  };
+  const { action, provider, isDryRun } = readAuthorization(resource);
+  return { resource, action: action as Action, provider, isDryRun, rules: mapList(specOf(resource)['rules']) ?? [] };
 }
 
 /** Whether a policy is in force where the request arrives. */
