@@ -9,7 +9,7 @@ import { createPublicKey, type KeyObject, verify as verifySignature } from 'node
 import { isTrustDomain, parseSpiffeId } from '../mesh/identity.ts';
 import { type Certificate, type GeneralName, hexOf, OID, printName, type RevocationList } from './x509/read.ts';
 
-export type { Certificate, RevocationList } from './x509/read.ts';
+export { type Certificate, hexOf, type RevocationList } from './x509/read.ts';
 
 export interface VerifyInput {
   /** The leaf. */

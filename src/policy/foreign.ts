@@ -61,13 +61,13 @@ function shapeOf({ data, place }: Resource): Finding[] | undefined {
   return wrong.map((key) => ({ rule: 'not-a-resource', severity: 'error', what: `\`${key}\` is no map`, place: place([key]) }));
 }
 
-export function lintForeign(files: readonly PolicyText[], settings: Partial<Settings> = {}): ForeignLint {
+/** Each resource by the schema of its own mesh. */
+export function validateForeign(resources: readonly Resource[]): ForeignLint {
   const findings: Finding[] = [];
   const skipped: Record<string, number> = {};
   let judged = 0;
   // What is no resource at all is said by the native reader.
   const own = API_VERSION.split('/')[0];
-  const { resources } = readResources(files);
   for (const resource of resources) {
     if (resource.apiVersion === '' || resource.apiVersion.startsWith(`${own}/`)) continue;
     const found = shapeOf(resource) ?? validateIstio(resource) ?? validateLinkerd(resource) ?? validateKuma(resource);
@@ -77,6 +77,13 @@ export function lintForeign(files: readonly PolicyText[], settings: Partial<Sett
       findings.push(...found);
     }
   }
+  return { findings, judged, skipped };
+}
+
+/** Each by its schema, and what the rules say of all of them together. */
+export function lintForeign(files: readonly PolicyText[], settings: Partial<Settings> = {}): ForeignLint {
+  const { resources } = readResources(files);
+  const alone = validateForeign(resources);
   const between = judgeForeign(readMesh(resources, settings)).map(({ path: _path, resource: _resource, ...finding }) => finding);
-  return { findings: [...findings, ...between], judged, skipped };
+  return { ...alone, findings: [...alone.findings, ...between] };
 }

@@ -1,6 +1,8 @@
 // Policy files × mesh file → findings. Problems of form come from document.ts; each rule of meaning has a file of its own in rules/.
 import { type Finding, inOrder } from '../base/finding.ts';
+import type { CompiledPolicy } from '../mesh/authorization.ts';
 import type { MeshSpec } from '../mesh/spec.ts';
+import { compilePolicy, meshOfPolicy } from './compile.ts';
 import { type PolicyDocument, type PolicyText, parsePolicy } from './document.ts';
 import { collectNames, ServiceResolver } from './names.ts';
 import type { LintInput } from './rule.ts';
@@ -21,7 +23,12 @@ export function lintPolicy(
   const { document, findings } = parsePolicy(files, options.skipForeign);
   const names = collectNames(document, mesh);
   const resolver = new ServiceResolver(names, mesh?.trustDomain ?? document.trustDomain);
-  const input: LintInput = { document, names, resolver, mesh, nowMs: Date.now() };
+  let policy: CompiledPolicy | undefined;
+  const compiled = (): CompiledPolicy | undefined => {
+    policy ??= compilePolicy(document, [], mesh ?? meshOfPolicy(document), 0);
+    return policy.unreadable === undefined ? policy : undefined;
+  };
+  const input: LintInput = { document, names, resolver, mesh, nowMs: Date.now(), compiled };
   const judged = LINT_RULES.filter(({ id }) => (options.verify !== false || !PROVED.includes(id)) && options.rules?.includes(id) !== false);
   const all = [...findings, ...judged.flatMap((rule) => rule.native?.(input) ?? [])];
   return { document, findings: inOrder(all) };

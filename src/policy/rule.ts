@@ -1,5 +1,6 @@
 // What a lint rule is: a page that says what is wrong and shows it, and the functions that find it.
 import type { Finding, Severity } from '../base/finding.ts';
+import type { CompiledPolicy } from '../mesh/authorization.ts';
 import type { MeshSpec } from '../mesh/spec.ts';
 import type { PolicyDocument } from './document.ts';
 import type { ForeignMesh, Path } from './foreign/model.ts';
@@ -29,6 +30,8 @@ export interface LintInput {
   readonly resolver: ServiceResolver;
   readonly mesh: MeshSpec | undefined;
   readonly nowMs: number;
+  /** Compiled once, at the first call; undefined where names are not known, which are findings of their own. */
+  readonly compiled: () => CompiledPolicy | undefined;
 }
 
 /** What a rule reports of one place; its severity is the rule's unless it says another. */

@@ -82,7 +82,7 @@ test('JUnit escapes what XML would take for its own', () => {
 });
 
 test('markdown keeps a finding in its cell, and takes no HTML from it', () => {
-  const text = renderMarkdown(FINDINGS, '1 error');
+  const text = renderMarkdown(FINDINGS, '1 error', 'Policy lint');
   const rows = text.split('\n').filter((line) => line.startsWith('| '));
   assert.equal(rows.length, 4);
   for (const row of rows) assert.equal(row.split(/(?<!\\)\|/).length, 6, row);

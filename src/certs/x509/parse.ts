@@ -2,21 +2,10 @@
 import { createPublicKey, type KeyObject, verify } from 'node:crypto';
 import forge from 'node-forge';
 import { ECDSA_SHA256 } from '../csr.ts';
+import { keyUsagesOf } from './read.ts';
 
 const { asn1 } = forge;
 type Asn1 = forge.asn1.Asn1;
-
-const KEY_USAGES = [
-  'digitalSignature',
-  'nonRepudiation',
-  'keyEncipherment',
-  'dataEncipherment',
-  'keyAgreement',
-  'keyCertSign',
-  'cRLSign',
-  'encipherOnly',
-  'decipherOnly',
-];
 
 export interface CertificateDetails {
   readonly keyUsage: readonly string[];
@@ -40,7 +29,7 @@ export function readCertificateDetails(der: Buffer): CertificateDetails {
     const parts = children(extension);
     const oid = asn1.derToOid(bytesOf(parts[0]).toString('binary'));
     const value = bytesOf(parts[parts.length - 1]);
-    if (oid === '2.5.29.15') keyUsage = readKeyUsage(bytesOf(decode(value)));
+    if (oid === '2.5.29.15') keyUsage = keyUsagesOf(bytesOf(decode(value)));
     if (oid === '2.5.29.14') subjectKeyId = bytesOf(decode(value));
     if (oid === '2.5.29.19') {
       const last = children(decode(value)).at(-1);
@@ -67,10 +56,6 @@ export function readSigningRequest(der: Buffer): KeyObject | undefined {
   } catch {
     return undefined;
   }
-}
-
-function readKeyUsage(bits: Buffer): string[] {
-  return KEY_USAGES.filter((_, i) => ((bits[1 + (i >> 3)] ?? 0) & (0x80 >> (i & 7))) !== 0);
 }
 
 function decode(der: Buffer): Asn1 {

@@ -131,7 +131,7 @@ export function readCertificate(der: Buffer): Certificate {
     extensions,
     isCa: constraints === undefined ? undefined : isBoolean,
     pathLength: length === undefined ? undefined : Number(unsigned(length)),
-    keyUsage: usage === undefined ? undefined : readKeyUsage(decodeWhole(usage)),
+    keyUsage: usage === undefined ? undefined : keyUsagesOf(bytes(universal(decodeWhole(usage), Type.BITSTRING, 'keyUsage'))),
     extendedKeyUsage: purposes === undefined ? undefined : sequence(decodeWhole(purposes), 1, 100, 'extendedKeyUsage').map(oidOf),
     names: names === undefined ? [] : sequence(decodeWhole(names), 1, 1000, 'subjectAltName').map(generalName),
     subjectKeyId:
@@ -239,9 +239,9 @@ function readExtensions(node: Asn1 | undefined): Extension[] {
   return list;
 }
 
-function readKeyUsage(node: Asn1): string[] {
-  const raw = bytes(universal(node, Type.BITSTRING, 'keyUsage'));
-  return KEY_USAGES.filter((_, i) => ((raw[1 + (i >> 3)] ?? 0) & (0x80 >> (i & 7))) !== 0);
+/** Content of the BIT STRING → the names of the bits that are set (RFC 5280 section 4.2.1.3). */
+export function keyUsagesOf(content: Buffer): string[] {
+  return KEY_USAGES.filter((_, i) => ((content[1 + (i >> 3)] ?? 0) & (0x80 >> (i & 7))) !== 0);
 }
 
 function readConstraints(value: Buffer): NameConstraints {

@@ -2,7 +2,7 @@
 import { Fault, messageOf } from '../../base/fault.ts';
 import { printable } from '../../base/printable.ts';
 import { readCertificates, readRevocationLists } from '../../certs/files.ts';
-import { type Certificate, describe, type VerifyResult, verify } from '../../certs/verify.ts';
+import { describe, hexOf, type VerifyResult, verify } from '../../certs/verify.ts';
 import { isTrustDomain, parseSpiffeId } from '../../mesh/identity.ts';
 import { paint, SYMBOL } from '../../views/theme.ts';
 import type { Context, Input, Run } from '../context.ts';
@@ -79,15 +79,13 @@ function readOne<T>(context: Context, name: string, reader: (bytes: Buffer) => T
   }
 }
 
-const hex = ({ serial }: Certificate): string => serial.toString('hex').replace(/^(?:00)+(?=.)/, '');
-
 function body({ verdict, path, reasons }: VerifyResult, profile: string): object {
   return {
     verdict,
     profile,
     path: path.map((each) => ({
       name: describe(each),
-      serial: hex(each),
+      serial: hexOf(each.serial),
       notBefore: new Date(each.notBeforeMs).toISOString(),
       notAfter: new Date(each.notAfterMs).toISOString(),
     })),
@@ -104,7 +102,7 @@ function print({ verdict, path, reasons }: VerifyResult): string {
         : paint('warn', '? cannot tell');
   const lines = path.map(
     (each, i) =>
-      `${'  '.repeat(i + 1)}${i === 0 ? '' : paint('dim', 'by ')}${printable(describe(each))}  ${paint('dim', `serial ${hex(each)}, until ${new Date(each.notAfterMs).toISOString()}`)}`,
+      `${'  '.repeat(i + 1)}${i === 0 ? '' : paint('dim', 'by ')}${printable(describe(each))}  ${paint('dim', `serial ${hexOf(each.serial)}, until ${new Date(each.notAfterMs).toISOString()}`)}`,
   );
   const why = reasons.map(
     ({ certificate, rule, what, verdict: kind }) =>

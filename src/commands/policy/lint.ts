@@ -9,21 +9,18 @@ import type { PolicyText } from '../../policy/document.ts';
 import { editFiles } from '../../policy/edits.ts';
 import { RULE_PAGES } from '../../policy/form-pages.ts';
 import { isVersion, type LintOptions, type LintReport, lintAll, printBaseline, readBaseline } from '../../policy/lint-all.ts';
-import { renderGithub } from '../../views/report/github.ts';
-import { renderJunit } from '../../views/report/junit.ts';
-import { renderMarkdown } from '../../views/report/markdown.ts';
-import { renderSarif } from '../../views/report/sarif.ts';
+import type { JunitCase } from '../../views/report/junit.ts';
 import { renderFindings, summarize } from '../../views/report/table.ts';
 import type { Context, Input, Run } from '../context.ts';
 import { document } from '../document.ts';
 import { flag, listArgument, outputOption, repeatedOption, textOption, withMesh } from '../input.ts';
+import { LINT_FORMATS, printLint, severityOption } from '../lint-report.ts';
 import { nearestMeshFile } from '../mesh-file.ts';
 import { readTexts } from '../read-files.ts';
-import { VERSION } from '../version-number.ts';
 import { readMesh, readPolicyTexts } from './subject.ts';
 
 export const run: Run = async (context, input) => {
-  const format = outputOption(input, ['table', 'json', 'sarif', 'junit', 'github', 'markdown']);
+  const format = outputOption(input, LINT_FORMATS);
   const failOn = severityOption(input, 'failOn', 'fail-on', 'error');
   const show = severityOption(input, 'show', 'show', 'info');
   const options = lintOptions(input);
@@ -59,44 +56,31 @@ export const run: Run = async (context, input) => {
   const shown = atLeast(fresh, show);
   const left = report.findings.length - fresh.length;
   const summary = summaryOf(report, fresh, left, mesh !== undefined);
-  switch (format) {
-    case 'json':
-      context.print(
-        document('LintReport', {
-          files: names,
-          mesh: meshFile ?? null,
-          failed,
-          findings: shown,
-          suppressed: report.suppressed,
-          inBaseline: left,
-          foreign: { judged: report.judged, skipped: report.skipped },
-        }),
-      );
-      break;
-    case 'sarif': {
-      const rules = RULE_PAGES.map(({ id, severity, summary: text, wrong }) => ({
+  printLint(context, format, {
+    command: 'policy lint',
+    title: 'Policy lint',
+    findings: shown,
+    suppressed: report.suppressed,
+    rules: () =>
+      RULE_PAGES.map(({ id, severity, summary: text, wrong }) => ({
         id,
         severity,
         summary: text,
         help: `${text}\n\n\`\`\`yaml\n${wrong}\`\`\`\n`,
-      }));
-      context.print(renderSarif({ version: VERSION, rules, findings: shown, suppressed: report.suppressed }));
-      break;
-    }
-    case 'junit':
-      context.print(renderJunit('policy lint', junitCases(files, shown, failOn)));
-      break;
-    case 'github':
-      context.print(renderGithub(shown));
-      context.note(summary);
-      break;
-    case 'markdown':
-      context.print(renderMarkdown(shown, summary));
-      break;
-    default:
-      if (shown.length > 0) context.print(`${renderFindings(shown)}\n`);
-      context.print(summary);
-  }
+      })),
+    cases: () => junitCases(files, shown, failOn),
+    summary,
+    json: () =>
+      document('LintReport', {
+        files: names,
+        mesh: meshFile ?? null,
+        failed,
+        findings: shown,
+        suppressed: report.suppressed,
+        inBaseline: left,
+        foreign: { judged: report.judged, skipped: report.skipped },
+      }),
+  });
   return failed ? 1 : 0;
 };
 
@@ -112,15 +96,6 @@ async function readLive(
     const { spec } = await mesh.request('mesh.spec', null);
     return { files: files.map(({ file, text }) => ({ file: `policy/${revision}:${file}`, text })), spec };
   });
-}
-
-const SEVERITIES = ['error', 'warning', 'info'] as const;
-
-function severityOption(input: Input, name: string, flagName: string, otherwise: Severity): Severity {
-  const text = textOption(input, name) ?? otherwise;
-  const found = SEVERITIES.find((each) => each === text);
-  if (found === undefined) throw new Fault('USAGE', 'usage', `\`--${flagName} ${text}\`: error, warning or info is wanted`);
-  return found;
 }
 
 function lintOptions(input: Input): LintOptions {
@@ -160,11 +135,7 @@ function summaryOf(report: LintReport, fresh: readonly Reported[], left: number,
 }
 
 /** One case a finding, failed when it is as severe as `--fail-on`; a file without any is one that passed. */
-function junitCases(
-  files: readonly { readonly file: string }[],
-  findings: readonly Reported[],
-  failOn: Severity,
-): Parameters<typeof renderJunit>[1] {
+function junitCases(files: readonly { readonly file: string }[], findings: readonly Reported[], failOn: Severity): JunitCase[] {
   return files.flatMap(({ file }) => {
     const own = findings.filter(({ place }) => (place?.file ?? files[0]?.file) === file);
     if (own.length === 0) return [{ name: 'policy lint', file, line: 1, failures: [] }];

@@ -10,7 +10,7 @@ import { type MeshSpec, parseMeshFile } from '../../mesh/spec.ts';
 import { compilePolicy, emptyPolicy, meshOfPolicy, resolve as resolveWho } from '../../policy/compile.ts';
 import { diffPolicies, type PolicyDiff } from '../../policy/diff.ts';
 import { hasNative, importedName, importsOf, type PolicyDocument, type PolicyText } from '../../policy/document.ts';
-import { lintForeign, type Settings } from '../../policy/foreign.ts';
+import { type Settings, validateForeign } from '../../policy/foreign.ts';
 import { type ForeignMesh, readForeign } from '../../policy/foreign-decision.ts';
 import { importForeign } from '../../policy/import.ts';
 import { lintPolicy } from '../../policy/lint.ts';
@@ -138,7 +138,7 @@ export function loadForeign(
 ): ForeignMesh | undefined {
   const mesh = readForeign(texts, settings);
   if (mesh === undefined) return undefined;
-  const wrong = lintForeign(texts).findings.filter(({ rule }) => rule.endsWith('-schema') || rule === 'not-a-resource');
+  const wrong = validateForeign(mesh.resources).findings.filter(({ rule }) => rule.endsWith('-schema') || rule === 'not-a-resource');
   refuseErrors(context, wrong, source);
   return mesh;
 }

@@ -1,5 +1,6 @@
 // A native policy as Linkerd's: a Server for each port, routes for what rules say of HTTP, and an authorization for each. Linkerd knows no deny:
 // floors and denials are kept by leaving out whom they refuse.
+import { quotePattern } from '../../base/pattern.ts';
 import type { Callee, ExportInput } from '../export.ts';
 import type { OpText } from '../reader/rule-text.ts';
 import { type Callers, callersOf } from './callers.ts';
@@ -99,7 +100,8 @@ function matchesOf(operation: OpText): { match: object | undefined; text: string
   const printed = (match: object): { match: object; text: string } => ({ match, text: JSON.stringify(match) });
   if (operation.kind === 'grpc') {
     const value = `/${operation.service}/${operation.method ?? ''}`;
-    const path = operation.method === undefined ? { type: 'RegularExpression', value: `${quote(value)}[^/]+` } : { type: 'Exact', value };
+    const path =
+      operation.method === undefined ? { type: 'RegularExpression', value: `${quotePattern(value)}[^/]+` } : { type: 'Exact', value };
     return [printed({ path, method: 'POST', headers: [{ type: 'RegularExpression', name: 'content-type', value: 'application/grpc.*' }] })];
   }
   if (operation.kind !== 'http') return [{ match: undefined, text: '' }];
@@ -113,16 +115,14 @@ function matchesOf(operation: OpText): { match: object | undefined; text: string
   );
 }
 
-const quote = (text: string): string => text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
-
 function pathOf(path: string, isPrefix: boolean): object {
-  if (isPrefix) return { type: 'RegularExpression', value: `${quote(path)}.*` };
+  if (isPrefix) return { type: 'RegularExpression', value: `${quotePattern(path)}.*` };
   const isTree = path.endsWith('/**');
   const stem = isTree ? path.slice(0, -3) : path;
   if (!stem.includes('*')) return isTree ? { type: 'PathPrefix', value: stem === '' ? '/' : stem } : { type: 'Exact', value: path };
   const source = stem
     .split('/')
-    .map((segment) => (segment === '*' ? '[^/]+' : quote(segment)))
+    .map((segment) => (segment === '*' ? '[^/]+' : quotePattern(segment)))
     .join('/');
   return { type: 'RegularExpression', value: isTree ? `${source}(?:/.*)?` : source };
 }

@@ -1,7 +1,7 @@
 // What the resources of a cluster say together, read once for every rule that judges them: settings, namespaces, workloads, services, policies.
 import { parseYaml } from '../../base/decode.ts';
 import type { Normalization } from './istio/path.ts';
-import { hasLabels, isMap, mapList, matchLabelsOf, type Resource, specOf, textList, texts } from './resources.ts';
+import { hasLabels, isMap, mapList, matchLabelsOf, type Resource, specOf, targetsOf, textList, texts } from './resources.ts';
 
 export type Path = readonly (string | number)[];
 type Labels = Readonly<Record<string, string>>;
@@ -269,7 +269,7 @@ export function readAuthorization(resource: Resource): Authorization {
     provider: typeof provider === 'string' ? provider : undefined,
     isDryRun: resource.annotations['istio.io/dry-run'] === 'true' && (action === 'ALLOW' || action === 'DENY'),
     selector: matchLabelsOf(spec['selector']),
-    targets: [...(mapList(spec['targetRefs']) ?? []), ...(isMap(spec['targetRef']) ? [spec['targetRef']] : [])],
+    targets: targetsOf(spec),
     rules: (mapList(spec['rules']) ?? []).map((rule, i) => {
       const path = ['spec', 'rules', i];
       return {

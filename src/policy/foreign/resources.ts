@@ -89,6 +89,11 @@ export function specOf({ data }: Resource): Readonly<Record<string, unknown>> {
   return isMap(data['spec']) ? data['spec'] : {};
 }
 
+/** What an Istio policy is attached to: `targetRefs`, and the older `targetRef`. */
+export function targetsOf(spec: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>>[] {
+  return [...(mapList(spec['targetRefs']) ?? []), ...(isMap(spec['targetRef']) ? [spec['targetRef']] : [])];
+}
+
 /** `matchLabels` of a selector; empty where there is none. */
 export function matchLabelsOf(selector: unknown): Record<string, string> {
   return isMap(selector) ? texts(selector['matchLabels']) : {};

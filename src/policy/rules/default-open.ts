@@ -1,8 +1,7 @@
 // A workload that nobody closed.
+import { DEFAULT_POLICY } from '../foreign/linkerd/decide.ts';
 import { fitsSelector, hasLabels, isMap, specOf } from '../foreign/resources.ts';
 import type { LintRule } from '../rule.ts';
-
-const LINKERD_DEFAULT = 'config.linkerd.io/default-inbound-policy';
 
 export const defaultOpen: LintRule = {
   id: 'default-open',
@@ -62,7 +61,7 @@ spec: {selector: {matchLabels: {app: web}}}
           ['metadata', 'name'],
           `no Server covers ${open.map(({ number, name }) => number ?? name).join(', ')} of \`${pod.name}\``,
           {
-            fix: `add a Server, or annotate it \`${LINKERD_DEFAULT}: deny\``,
+            fix: `add a Server, or annotate it \`${DEFAULT_POLICY}: deny\``,
           },
         );
     }
@@ -74,6 +73,6 @@ function isClosedByDefault(
   mesh: { kind(kind: string): readonly { readonly name: string; readonly annotations: Readonly<Record<string, string>> }[] },
 ): boolean {
   const above = mesh.kind('Namespace').find(({ name }) => name === pod.namespace);
-  const said = pod.resource.annotations[LINKERD_DEFAULT] ?? above?.annotations[LINKERD_DEFAULT] ?? 'all-unauthenticated';
+  const said = pod.resource.annotations[DEFAULT_POLICY] ?? above?.annotations[DEFAULT_POLICY] ?? 'all-unauthenticated';
   return !said.endsWith('-unauthenticated');
 }

@@ -1,6 +1,5 @@
 // A promise under `invariants:` that the rules break: proved with a path of requests, each of which the policy allows.
 import type { Finding } from '../../base/finding.ts';
-import { compilePolicy, meshOfPolicy } from '../compile.ts';
 import { printRequest } from '../reachability.ts';
 import type { LintRule } from '../rule.ts';
 import { verify } from '../verify.ts';
@@ -21,11 +20,10 @@ invariants:
     why: cards are seen by payments alone
 `,
   mend: [['  - orders -> payments: POST /charge\n', '']],
-  native: ({ document, names, mesh }) => {
+  native: ({ document, names, compiled }) => {
     if (document.invariants.length === 0) return [];
-    const policy = compilePolicy(document, [], mesh ?? meshOfPolicy(document), 0);
-    // Names that are not known are findings of their own.
-    if (policy.unreadable !== undefined) return [];
+    const policy = compiled();
+    if (policy === undefined) return [];
     return verify({ policy, names, invariants: document.invariants, ports: [], atMs: Date.now() }).flatMap((each): Finding[] => {
       if (each.verdict === 'holds') return [];
       const { invariant, what, hops, cut } = each;

@@ -1,5 +1,5 @@
 // Once a route is attached, what fits none is not found.
-import { fitsHttp } from '../foreign/linkerd/decide.ts';
+import { fitsHttp, routesOf } from '../foreign/linkerd/decide.ts';
 import { podSpecs } from '../foreign/model.ts';
 import { fitsSelector, isMap, mapList, specOf } from '../foreign/resources.ts';
 import type { LintRule } from '../rule.ts';
@@ -29,16 +29,7 @@ spec:
   mend: [['rules: [{matches: [', 'rules: [{matches: [{path: {type: Exact, value: /ready}}, ']],
   foreign: (mesh, find) => {
     for (const server of mesh.kind('Server', 'policy.linkerd.io')) {
-      const routes = mesh.resources.filter(
-        (route) =>
-          route.kind === 'HTTPRoute' &&
-          (mapList(specOf(route)['parentRefs']) ?? []).some(
-            (parent) =>
-              parent['kind'] === 'Server' &&
-              parent['name'] === server.name &&
-              (parent['namespace'] ?? route.namespace) === server.namespace,
-          ),
-      );
+      const routes = routesOf(mesh.resources, server).filter(({ kind }) => kind === 'HTTPRoute');
       if (routes.length === 0) continue;
       const { podSelector, port } = specOf(server);
       const probes = mesh.workloads

@@ -1,6 +1,6 @@
 // HTTP rules in an ambient mesh without anybody to judge HTTP.
 import { fieldsIn, isHttpField, selectedBy, type Workload } from '../foreign/model.ts';
-import { hasLabels, isMap, mapList, matchLabelsOf, specOf } from '../foreign/resources.ts';
+import { hasLabels, matchLabelsOf, specOf, targetsOf } from '../foreign/resources.ts';
 import type { LintRule } from '../rule.ts';
 
 export const noWaypoint: LintRule = {
@@ -37,7 +37,7 @@ spec:
     ];
     for (const resource of judged) {
       const spec = specOf(resource);
-      const targets = [...(mapList(spec['targetRefs']) ?? []), ...(isMap(spec['targetRef']) ? [spec['targetRef']] : [])];
+      const targets = targetsOf(spec);
       const services = mesh.services.filter(
         ({ name, namespace }) =>
           namespace === resource.namespace && targets.some((target) => target['kind'] === 'Service' && target['name'] === name),

@@ -1,6 +1,5 @@
 // Each hop is allowed by its tier, and the whole way is not what the tiers promise.
 import type { Finding } from '../../base/finding.ts';
-import { compilePolicy, meshOfPolicy } from '../compile.ts';
 import type { IdentityClass } from '../identities.ts';
 import { type Hop, printRequest, Reachability } from '../reachability.ts';
 import type { LintRule } from '../rule.ts';
@@ -23,15 +22,15 @@ allow:
   - web -> payments: POST /charge
 `,
   mend: [['web: {tier: low}', 'web: {tier: low, bridge: true, owner: team-web}']],
-  native: ({ document, names, mesh, nowMs }) => {
+  native: ({ document, names, nowMs, compiled }) => {
     const floors = document.tiers.flatMap((tier, rank) => {
       const floor = tier.acceptsFrom === undefined ? rank : (names.tiers.get(tier.acceptsFrom) ?? rank);
       // A tier that takes calls from its own alone cannot be reached past its floor.
       return floor === 0 || floor === rank ? [] : [{ tier, floor, isTop: rank === document.tiers.length - 1 }];
     });
     if (floors.length === 0) return [];
-    const policy = compilePolicy(document, [], mesh ?? meshOfPolicy(document), 0);
-    if (policy.unreadable !== undefined) return [];
+    const policy = compiled();
+    if (policy === undefined) return [];
     const reach = new Reachability(policy, nowMs);
     const rankOf = (each: IdentityClass): number => names.tiers.get(reach.tierOf(each) ?? '') ?? 0;
     return floors.flatMap(({ tier, floor, isTop }): Finding[] => {

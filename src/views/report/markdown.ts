@@ -26,7 +26,7 @@ function cell(text: string): string {
     .join('');
 }
 
-export function renderMarkdown(findings: readonly Finding[], summary: string, title = 'Policy lint'): string {
+export function renderMarkdown(findings: readonly Finding[], summary: string, title: string): string {
   const rows = findings.map(
     ({ rule, severity, what, fix, place }) =>
       `| ${SIGN[severity]} ${severity} | ${place === undefined ? '' : codeCell(printPlace(place))} | ${codeCell(rule)} | ${cell(what)}${fix === undefined ? '' : ` (${cell(fix)})`} |`,

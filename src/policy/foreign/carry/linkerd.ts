@@ -1,6 +1,7 @@
 // Linkerd's Servers, routes and authorizations as native rules: what each authorization lets in, on the ports of the pods that it is about.
 import type { OpText, WhoText } from '../../reader/rule-text.ts';
 import { METHOD, pathProblem } from '../../reader/rule-text.ts';
+import { routesOf } from '../linkerd/decide.ts';
 import type { ForeignMesh, Workload } from '../model.ts';
 import { fitsSelector, isMap, mapList, type Resource, specOf, textList } from '../resources.ts';
 import type { Draft } from './native.ts';
@@ -32,26 +33,18 @@ function carryPolicy(mesh: ForeignMesh, policy: Resource, servers: readonly Reso
   const from = refs.length === 0 ? everybody(draft) : callersOf(mesh, policy, refs, draft);
   if (from === undefined) return;
   const here = servers.filter(({ namespace }) => namespace === policy.namespace);
-  const routesOf = (server: Resource): Resource[] =>
-    mesh.resources.filter(
-      (route) =>
-        (route.kind === 'HTTPRoute' || route.kind === 'GRPCRoute') &&
-        (mapList(specOf(route)['parentRefs']) ?? []).some(
-          ({ kind, name, namespace }) => kind === 'Server' && name === server.name && (namespace ?? route.namespace) === server.namespace,
-        ),
-    );
   const wanted = here.filter((server) =>
     target['kind'] === 'Namespace'
       ? target['name'] === policy.namespace
       : target['kind'] === 'Server'
         ? target['name'] === server.name
-        : routesOf(server).some(({ kind, name }) => kind === target['kind'] && name === target['name']),
+        : routesOf(mesh.resources, server).some(({ kind, name }) => kind === target['kind'] && name === target['name']),
   );
   if (wanted.length === 0) return draft.leave(policy, ['spec', 'targetRef'], 'no Server of the files is meant');
   for (const server of wanted) {
     const ends = endsOf(mesh, server, draft);
     if (ends === undefined) continue;
-    const routes = routesOf(server);
+    const routes = routesOf(mesh.resources, server);
     const meant =
       target['kind'] === 'HTTPRoute' || target['kind'] === 'GRPCRoute' ? routes.filter(({ name }) => name === target['name']) : routes;
     // Without routes everything on the port; with them what fits one, and nothing else.

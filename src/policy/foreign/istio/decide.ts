@@ -5,10 +5,11 @@
 //   ztunnel  an ALLOW rule with an HTTP field is left out; a DENY clause that loses all its fields never matches
 //
 // Source: istio.io, Security / Authorization Policy; pilot/pkg/security/authz/builder and ztunnel's RBAC.
+import { quotePattern } from '../../../base/pattern.ts';
 import { isInBlock } from '../ip.ts';
 import { peerMode, readAuthorization } from '../model.ts';
 import { all, any, type ForeignDecision, type ForeignRequest, type Match, not, toMatch } from '../request.ts';
-import { hasLabels, isMap, mapList, matchLabelsOf, printResource, type Resource, specOf, textList } from '../resources.ts';
+import { hasLabels, isMap, mapList, matchLabelsOf, printResource, type Resource, specOf, targetsOf, textList } from '../resources.ts';
 import { isTemplate, matchString, matchTemplate, type Normalization, normalizeIstioPath } from './path.ts';
 import { type CheckedToken, checkAgainst, matchClaim, NO_TOKEN, principalOf } from './token.ts';
 
@@ -90,7 +91,7 @@ function toPolicy(resource: Resource): Policy {
 function selects(resource: Resource, context: IstioContext, { destination }: ForeignRequest): boolean {
   const spec = specOf(resource);
   const isRoot = resource.namespace === context.rootNamespace;
-  const targets = [...(mapList(spec['targetRefs']) ?? []), ...(isMap(spec['targetRef']) ? [spec['targetRef']] : [])];
+  const targets = targetsOf(spec);
   if (targets.length > 0) return targets.some((target) => isTarget(target, resource, isRoot, destination));
   // Waypoints look at what is attached to them only.
   if (destination.enforcement === 'waypoint') return false;
@@ -300,7 +301,7 @@ function inBlock(block: string, address: string | undefined): Match {
 function namespacePattern(value: string): RegExp {
   const text = value
     .split('*')
-    .map((part) => part.replace(/[.+?^${}()|[\]\\]/g, '\\$&'))
+    .map((part) => quotePattern(part))
     .join('.*');
   return new RegExp(`^.*/ns/${text}/.*$`);
 }

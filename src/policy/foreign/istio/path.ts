@@ -1,5 +1,6 @@
 // Paths as Istio's proxies see them (`meshConfig.pathNormalization`), and the templates that its policies match them with.
 // Source: istio.io, Security / Normalization; Envoy's path canonicalization and its URI template matcher.
+import { quotePattern } from '../../../base/pattern.ts';
 
 export type Normalization = 'NONE' | 'BASE' | 'MERGE_SLASHES' | 'DECODE_AND_MERGE_SLASHES';
 
@@ -42,7 +43,7 @@ export function isTemplate(pattern: string): boolean {
 export function matchTemplate(template: string, path: string): boolean {
   const source = template
     .split(/(\{\*\*\}|\{\*\})/)
-    .map((part) => (part === '{*}' ? '[^/]+' : part === '{**}' ? '.*' : part.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')))
+    .map((part) => (part === '{*}' ? '[^/]+' : part === '{**}' ? '.*' : quotePattern(part)))
     .join('');
   return new RegExp(`^${source}$`, 's').test(path);
 }

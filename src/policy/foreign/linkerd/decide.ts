@@ -27,7 +27,7 @@ export function decideLinkerd(resources: readonly Resource[], context: LinkerdCo
     const match = judge.byDefault(policy);
     return decided(match === 'yes' ? 'allow' : match === 'no' ? 'deny' : 'unknown', `default inbound policy ${policy}`);
   }
-  const routes = judge.routesOf(server);
+  const routes = routesOf(resources, server);
   let targets: Resource[] = [server];
   if (routes.length > 0 && request.http !== undefined) {
     const fitting = routes.find((route) => judge.fitsRoute(route));
@@ -43,7 +43,19 @@ export function decideLinkerd(resources: readonly Resource[], context: LinkerdCo
 }
 
 const DEFAULTS = ['all-authenticated', 'all-unauthenticated', 'cluster-authenticated', 'cluster-unauthenticated', 'deny', 'audit'];
-const ANNOTATION = 'config.linkerd.io/default-inbound-policy';
+/** Of a pod or a namespace. */
+export const DEFAULT_POLICY = 'config.linkerd.io/default-inbound-policy';
+
+/** The routes that are attached to a Server. */
+export function routesOf(resources: readonly Resource[], server: Resource): Resource[] {
+  return resources.filter(
+    (route) =>
+      (route.kind === 'HTTPRoute' || route.kind === 'GRPCRoute') &&
+      (mapList(specOf(route)['parentRefs']) ?? []).some(
+        ({ kind, name, namespace }) => kind === 'Server' && name === server.name && (namespace ?? route.namespace) === server.namespace,
+      ),
+  );
+}
 
 class Judge {
   readonly #resources: readonly Resource[];
@@ -75,7 +87,7 @@ class Judge {
     const pod = this.#resources.find((each) => each.kind === 'Pod' && each.name === workload && each.namespace === namespace);
     const ns = this.#resources.find((each) => each.kind === 'Namespace' && each.name === namespace);
     // One that is none is ignored.
-    const named = [pod, ns].map((each) => each?.annotations[ANNOTATION]).find((each) => each !== undefined && DEFAULTS.includes(each));
+    const named = [pod, ns].map((each) => each?.annotations[DEFAULT_POLICY]).find((each) => each !== undefined && DEFAULTS.includes(each));
     return named ?? this.#context.defaultInboundPolicy;
   }
 
@@ -94,17 +106,6 @@ class Judge {
       default:
         return 'no';
     }
-  }
-
-  routesOf(server: Resource): Resource[] {
-    return this.#resources.filter(
-      (route) =>
-        (route.kind === 'HTTPRoute' || route.kind === 'GRPCRoute') &&
-        (mapList(specOf(route)['parentRefs']) ?? []).some(
-          (parent) =>
-            parent['kind'] === 'Server' && parent['name'] === server.name && (parent['namespace'] ?? route.namespace) === server.namespace,
-        ),
-    );
   }
 
   fitsRoute(route: Resource): boolean {
