@@ -1,6 +1,6 @@
 // Durations as people write them (`30s`, `1h30m`, `250ms`) and as the program keeps them (milliseconds).
 
-const UNIT_MS: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+const UNIT_MS: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000, y: 31_536_000_000 };
 
 /** Milliseconds of `1h30m`, `250ms`, `0`; undefined when the text is no duration. A bare number other than 0 has no unit and is refused. */
 export function parseDuration(text: string): number | undefined {
@@ -8,7 +8,7 @@ export function parseDuration(text: string): number | undefined {
   let total = 0;
   let rest = text;
   while (rest !== '') {
-    const match = /^(\d{1,9}(?:\.\d{1,3})?)(ms|s|m|h|d)/.exec(rest);
+    const match = /^(\d{1,9}(?:\.\d{1,3})?)(ms|s|m|h|d|y)/.exec(rest);
     if (match === null) return undefined;
     total += Number(match[1]) * (UNIT_MS[match[2] ?? ''] ?? 0);
     rest = rest.slice(match[0].length);

@@ -4,8 +4,7 @@ import { parsePem } from './pem.ts';
 import { BACKDATE_MS } from './profile.ts';
 import { lifeLeftPercent } from './renewal.ts';
 import { isSignature, keyOf } from './verify.ts';
-import { readCertificateDetails } from './x509/parse.ts';
-import { printName, readRequest, readRevocationList } from './x509/read.ts';
+import { type Certificate, printName, readCertificate, readRequest, readRevocationList } from './x509/read.ts';
 
 export interface CertificateDescription {
   readonly type: 'certificate';
@@ -98,7 +97,7 @@ function describeRequest(der: Buffer): RequestDescription {
 
 /** What is known of one certificate; `nowMs` decides what is expired. */
 export function describeCertificate(certificate: X509Certificate, nowMs: number): CertificateDescription {
-  const details = readCertificateDetails(certificate.raw);
+  const details = detailsOf(certificate);
   const names = certificate.subjectAltName?.split(', ') ?? [];
   const uri = names.find((name) => name.startsWith('URI:spiffe://'));
   const notBefore = certificate.validFromDate.getTime();
@@ -115,12 +114,21 @@ export function describeCertificate(certificate: X509Certificate, nowMs: number)
     lifeLeftPercent: lifeLeftPercent(notBefore + BACKDATE_MS, notAfter, nowMs),
     expired: nowMs > notAfter,
     ca: certificate.ca,
-    pathLength: details.pathLength ?? null,
-    keyUsage: details.keyUsage,
+    pathLength: details?.pathLength ?? null,
+    keyUsage: details?.keyUsage ?? [],
     extendedKeyUsage: (certificate.keyUsage ?? []).map((oid) => EKU[oid] ?? oid),
     publicKey: keyName(certificate.publicKey.asymmetricKeyType, certificate.publicKey.asymmetricKeyDetails),
     fingerprintSha256: certificate.fingerprint256.replaceAll(':', '').toLowerCase(),
   };
+}
+
+/** What node:crypto does not tell; undefined for what is not DER throughout: other people's servers show such certificates. */
+function detailsOf(certificate: X509Certificate): Certificate | undefined {
+  try {
+    return readCertificate(certificate.raw);
+  } catch {
+    return undefined;
+  }
 }
 
 function oneLine(name: string | undefined): string {

@@ -13,6 +13,8 @@ export interface VerifiedPeer {
   /** Lower-case hex. */
   readonly serial: string;
   readonly notAfterMs: number;
+  /** SHA-256 of the certificate that signed it, lower-case hex; undefined when a root did. */
+  readonly issuer: string | undefined;
 }
 
 export type Peer = VerifiedPeer | { readonly refused: string };
@@ -27,5 +29,11 @@ export function readPeer(certificate: X509Certificate | undefined): Peer {
   if (uris.length !== 1) return { refused: `${uris.length} URI SANs where exactly one is allowed` };
   const id = parseSpiffeId((uris[0] ?? '').slice(4));
   if (id === undefined) return { refused: 'the URI SAN is no SPIFFE id' };
-  return { id, printed: printSpiffeId(id), serial: certificate.serialNumber.toLowerCase(), notAfterMs: certificate.validToDate.getTime() };
+  return {
+    id,
+    printed: printSpiffeId(id),
+    serial: certificate.serialNumber.toLowerCase(),
+    notAfterMs: certificate.validToDate.getTime(),
+    issuer: certificate.issuerCertificate?.fingerprint256.replaceAll(':', '').toLowerCase(),
+  };
 }

@@ -7,9 +7,9 @@ export const RENEW_AT_SHARE = 2 / 3;
 export const JITTER_SHARE = 0.05;
 
 /** Epoch milliseconds at which the certificate is due. `random` is in [0, 1). */
-export function renewalDueAt(issuedAtMs: number, notAfterMs: number, random: number): number {
+export function renewalDueAt(issuedAtMs: number, notAfterMs: number, random: number, share = RENEW_AT_SHARE): number {
   const life = notAfterMs - issuedAtMs;
-  return issuedAtMs + life * (RENEW_AT_SHARE + JITTER_SHARE * (2 * random - 1));
+  return issuedAtMs + life * (share + JITTER_SHARE * (2 * random - 1));
 }
 
 /** Share of life that is left, in percent, one decimal; 0 when it is over. */

@@ -7,6 +7,7 @@
 // roots) is told so. A list of revocations that is expired, or missing for an issuer, is no answer: cannot tell.
 import { createPublicKey, type KeyObject, verify as verifySignature } from 'node:crypto';
 import { isTrustDomain, parseSpiffeId } from '../mesh/identity.ts';
+import { printAddress } from './address.ts';
 import { type Certificate, type GeneralName, hexOf, OID, printName, type RevocationList } from './x509/read.ts';
 
 export { type Certificate, hexOf, type RevocationList } from './x509/read.ts';
@@ -188,6 +189,21 @@ function judgeForm(certificate: Certificate, atMs: number, add: Add): void {
 
 function isSigned(certificate: Certificate, issuer: Certificate): boolean {
   return isSignature(certificate.signatureOid, certificate.signed, certificate.signature, keyOf(issuer));
+}
+
+/** Names of the subjectAltName by kind, addresses as text. */
+export function namesOf({ names }: Certificate): { uris: string[]; dnsNames: string[]; ips: string[] } {
+  const texts = (wanted: 'uri' | 'dns'): string[] => names.flatMap((name) => (name.kind === wanted ? [name.text] : []));
+  return {
+    uris: texts('uri'),
+    dnsNames: texts('dns'),
+    ips: names.flatMap((name) => (name.kind === 'ip' ? [printAddress(name.bytes)] : [])),
+  };
+}
+
+/** The common name of the subject; undefined where there is none. */
+export function commonNameOf({ subject }: Certificate): string | undefined {
+  return /(?:^|, )CN=([^,]+)/.exec(printName(subject))?.[1];
 }
 
 /** Whether a key made a signature, of an algorithm that is good enough. */

@@ -1,4 +1,5 @@
 // The real Context: this process's terminal and directory, and the embedded mesh.
+import { Fault } from '../base/fault.ts';
 import type { Context, MeshConnection } from '../commands/context.ts';
 
 const SAME_SIGNAL_MS = 1000;
@@ -46,9 +47,47 @@ export function makeContext(): Context {
       const { connectLocal } = await import('../platform/local/connect.ts');
       return connectLocal(state, process.cwd(), (text) => process.stderr.write(`meshctl: ${text}\n`));
     },
+    connectAuthority: async (dir, state) => {
+      const { connectAuthority } = await import('../platform/local/connect.ts');
+      return connectAuthority(dir, state, process.cwd(), (text) => process.stderr.write(`meshctl: ${text}\n`));
+    },
+    askSecret,
     get interrupted() {
       watch();
       return interrupted;
     },
   };
+}
+
+/** Reads a line from the terminal without showing it; the prompt goes to stderr. */
+function askSecret(prompt: string): Promise<string> {
+  const { stdin, stderr } = process;
+  if (stdin.isTTY !== true) throw new Fault('USAGE', 'usage', 'there is no terminal to ask on', { hint: 'give --passphrase-file FILE' });
+  stderr.write(prompt);
+  return new Promise((resolve, reject) => {
+    let text = '';
+    const finish = (): void => {
+      stdin.setRawMode(false);
+      stdin.pause();
+      stdin.removeListener('data', onData);
+      stderr.write('\n');
+    };
+    const onData = (bytes: Buffer): void => {
+      for (const c of bytes.toString('utf8')) {
+        if (c === '\r' || c === '\n') {
+          finish();
+          return resolve(text);
+        }
+        if (c === '\u0003' || c === '\u0004') {
+          finish();
+          return reject(new Fault('INTERRUPTED', 'usage', 'nothing was given'));
+        }
+        if (c === '\u007f' || c === '\b') text = text.slice(0, -1);
+        else text += c;
+      }
+    };
+    stdin.setRawMode(true);
+    stdin.resume();
+    stdin.on('data', onData);
+  });
 }

@@ -1,9 +1,16 @@
 // What a command gets from the outside: terminal, directory, clock, the way to the mesh. Everything is lazy and replaceable.
 import type { AdminMethod, AdminMethods } from '../control/admin.ts';
+import type { CertsMethod, CertsMethods } from '../control/certs.ts';
 
 export interface MeshConnection {
   request<M extends AdminMethod>(method: M, params: AdminMethods[M]['params']): Promise<AdminMethods[M]['result']>;
   ask(method: string, params: unknown, timeoutMs?: number): Promise<unknown>;
+  close(): void;
+}
+
+/** The authority: that of the running mesh, or one that is opened for this command. */
+export interface AuthorityConnection {
+  request<M extends CertsMethod>(method: M, params: CertsMethods[M]['params']): Promise<CertsMethods[M]['result']>;
   close(): void;
 }
 
@@ -21,6 +28,10 @@ export interface Context {
   note(text: string): void;
   /** A connection to the mesh that the flags mean. Throws MESH_NONE, MESH_AMBIGUOUS, CONTROL_UNREACHABLE. */
   connect(state: string | undefined): Promise<MeshConnection>;
+  /** The authority in `dir`, else that of the mesh that `state` means, running or not. Throws CA_NONE, CA_LOCKED and what `connect` throws. */
+  connectAuthority(dir: string | undefined, state: string | undefined): Promise<AuthorityConnection>;
+  /** What is typed at a prompt and not shown. Throws USAGE when there is no terminal. */
+  askSecret(prompt: string): Promise<string>;
   /** Resolves at the first SIGINT, SIGTERM or SIGHUP; a second one ends the process at once. */
   readonly interrupted: Promise<NodeJS.Signals>;
 }

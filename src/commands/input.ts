@@ -1,7 +1,7 @@
 // Flag and argument values as typed values, or a usage fault that says what is wanted.
 import { parseDuration } from '../base/duration.ts';
 import { Fault } from '../base/fault.ts';
-import type { Context, Input } from './context.ts';
+import type { AuthorityConnection, Context, Input } from './context.ts';
 
 export function textOption(input: Input, name: string): string | undefined {
   const value = input.options[name];
@@ -62,6 +62,16 @@ export function outputOption<T extends string>(input: Input, allowed: readonly [
 
 export function stateOption(input: Input): string | undefined {
   return textOption(input, 'state');
+}
+
+/** Runs with a connection to the authority that `--dir` or `--state` means, which is closed afterwards. */
+export async function withAuthority<T>(context: Context, input: Input, use: (authority: AuthorityConnection) => Promise<T>): Promise<T> {
+  const authority = await context.connectAuthority(textOption(input, 'dir'), stateOption(input));
+  try {
+    return await use(authority);
+  } finally {
+    authority.close();
+  }
 }
 
 /** Runs with a connection that is closed afterwards. */

@@ -2,21 +2,22 @@
 import { Fault } from '../base/fault.ts';
 import type { Finding } from '../base/finding.ts';
 import { lifeLeftPercent } from '../certs/renewal.ts';
-import { INGRESS, makeSpiffeId, NAME, parseSpiffeId, printSpiffeId, type SpiffeId } from '../mesh/identity.ts';
+import { INGRESS } from '../mesh/identity.ts';
 import type { InstanceState, ProxyCommand, ResourceSample } from '../mesh/messages.ts';
 import type { ProxySnapshot } from '../mesh/snapshot.ts';
-import { type MeshSpec, MIN_TTL_MS } from '../mesh/spec.ts';
+import type { MeshSpec } from '../mesh/spec.ts';
 import type { Audit } from '../policy/compile.ts';
 import type { PolicyText } from '../policy/document.ts';
 import { lintPolicy } from '../policy/lint.ts';
 import { goldenRows, type Stat } from '../signals/golden.ts';
 import { assembleTrace, type Trace } from '../traces/assemble.ts';
+import { CERTS_HANDLERS, type CertsMethod, type CertsMethods, runCertsMethod } from './certs.ts';
 import type { ControlPlane } from './plane.ts';
 import type { PolicyRevision, TraceMatch } from './store.ts';
 import { observe, type Traffic } from './traffic.ts';
 
 /** Every method with the type of its parameters and of its answer. */
-export interface AdminMethods {
+export interface AdminMethods extends CertsMethods {
   'mesh.set': {
     params: {
       spec: MeshSpec;
@@ -38,9 +39,6 @@ export interface AdminMethods {
   stat: { params: { windowMs: number; service?: string }; result: Stat };
   'trace.get': { params: { id: string }; result: { trace: Trace } | { candidates: TraceMatch[] } };
   'trace.recent': { params: { denied: boolean; limit: number }; result: TraceMatch[] };
-  'certs.list': { params: null; result: { items: CertificateItem[] } };
-  'certs.bundle': { params: null; result: { trustDomain: string; roots: string; sequence: number } };
-  'certs.issue': { params: { name: string; request: string; ttlMs?: number }; result: IssuedFiles };
   'policy.lint': { params: { files: PolicyText[] }; result: { findings: Finding[] } };
   'policy.apply': {
     params: { files: PolicyText[]; user: string; message: string; audit?: Audit };
@@ -80,28 +78,6 @@ export interface StatusReport {
   }[];
 }
 
-export interface CertificateItem {
-  readonly service: string;
-  readonly instance: string;
-  readonly spiffeId: string;
-  readonly serial: string;
-  readonly notBefore: string;
-  readonly notAfter: string;
-  readonly lifeLeftPercent: number;
-  readonly generation: number;
-}
-
-export interface IssuedFiles {
-  readonly spiffeId: string;
-  readonly serial: string;
-  readonly notBefore: string;
-  readonly notAfter: string;
-  /** PEM. */
-  readonly leaf: string;
-  readonly chain: string;
-  readonly bundle: string;
-}
-
 export interface ProxyItem {
   readonly instance: string;
   readonly connected: boolean;
@@ -114,7 +90,7 @@ export interface ProxyItem {
 
 export type AdminMethod = keyof AdminMethods;
 type Handlers = {
-  [M in AdminMethod]: (
+  [M in Exclude<AdminMethod, CertsMethod>]: (
     plane: ControlPlane,
     params: AdminMethods[M]['params'],
   ) => AdminMethods[M]['result'] | Promise<AdminMethods[M]['result']>;
@@ -151,7 +127,7 @@ const HANDLERS: Handlers = {
       policyUnreadable: policy.unreadable ?? null,
       policyAudit: plane.store.newestPolicy()?.audit ?? 'none',
       instances: plane.instances.map((instance) => {
-        const issued = plane.store.newestIssued(instance.instance);
+        const issued = plane.office.record.newestIssued(instance.instance);
         return {
           service: instance.service,
           instance: instance.instance,
@@ -207,53 +183,6 @@ const HANDLERS: Handlers = {
     return { trace: assembleTrace(plane.store.spansOf(match.traceId)) };
   },
   'trace.recent': (plane, query) => plane.store.recentTraces(query),
-  'certs.list': (plane) => ({
-    items: plane.instances.flatMap(({ instance }) => {
-      const issued = plane.store.newestIssued(instance);
-      if (issued === undefined) return [];
-      return [
-        {
-          service: issued.service,
-          instance,
-          spiffeId: issued.spiffeId,
-          serial: issued.serial,
-          notBefore: new Date(issued.notBeforeMs).toISOString(),
-          notAfter: new Date(issued.notAfterMs).toISOString(),
-          lifeLeftPercent: lifeLeftPercent(issued.issuedAtMs, issued.notAfterMs, plane.now()),
-          generation: issued.generation,
-        },
-      ];
-    }),
-  }),
-  'certs.bundle': (plane) => ({ trustDomain: plane.mesh.spec.trustDomain, roots: plane.authority.rootPem, sequence: plane.generation }),
-  'certs.issue': (plane, { name, request, ttlMs }) => {
-    const { spec } = plane.mesh;
-    const id = identityFor(name, spec);
-    const ttl = ttlMs ?? spec.certificateTtlMs;
-    if (ttl < MIN_TTL_MS) throw new Fault('CERT_TTL', 'usage', `a life under ${MIN_TTL_MS / 1000}s is refused`);
-    const issued = plane.authority.issueForRequest(id, Buffer.from(request, 'base64'), ttl, plane.now());
-    const spiffeId = printSpiffeId(id);
-    plane.store.recordIssued({
-      serial: issued.serial,
-      spiffeId,
-      service: id.service ?? '',
-      instance: '',
-      channel: 'file',
-      issuedAtMs: issued.issuedAtMs,
-      notBeforeMs: issued.notBeforeMs,
-      notAfterMs: issued.notAfterMs,
-      generation: plane.generation,
-    });
-    return {
-      spiffeId,
-      serial: issued.serial,
-      notBefore: new Date(issued.notBeforeMs).toISOString(),
-      notAfter: new Date(issued.notAfterMs).toISOString(),
-      leaf: issued.leaf,
-      chain: issued.chain,
-      bundle: plane.authority.rootPem,
-    };
-  },
   'policy.lint': (plane, { files }) => ({ findings: lintPolicy(files, plane.mesh.spec).findings }),
   'policy.apply': (plane, { files, user, message, audit }) => {
     const { revision, findings, changed } = plane.applyPolicy(files, user, message, audit ?? 'none');
@@ -302,7 +231,7 @@ const HANDLERS: Handlers = {
     proxies: await Promise.all(
       [...plane.sessions.values()].map(async (session) => ({
         instance: session.proxyId,
-        ended: (await session.command({ kind: 'cut', ...meant })) ?? null,
+        ended: (await session.command({ kind: 'cut', ...meant }))?.ended ?? null,
       })),
     ),
   }),
@@ -310,31 +239,11 @@ const HANDLERS: Handlers = {
 
 /** Runs a method. Throws METHOD_UNKNOWN, or what the method throws. */
 export function runMethod(plane: ControlPlane, method: string, params: unknown): unknown {
+  if (Object.hasOwn(CERTS_HANDLERS, method))
+    return runCertsMethod({ office: plane.office, mesh: plane }, method as CertsMethod, params as never);
   if (!Object.hasOwn(HANDLERS, method))
     throw new Fault('METHOD_UNKNOWN', 'usage', `the control plane knows no method \`${method}\``, {
       hint: 'client and control plane may be of different versions',
     });
-  return (HANDLERS[method as AdminMethod] as (plane: ControlPlane, params: unknown) => unknown)(plane, params);
-}
-
-// NAME = service, ns/service, or a whole SPIFFE id of this trust domain.
-function identityFor(name: string, spec: MeshSpec): SpiffeId {
-  const wrong = (what: string, hint: string): Fault => new Fault('CERT_NAME', 'usage', what, { hint });
-  if (name.startsWith('spiffe://')) {
-    const id = parseSpiffeId(name);
-    if (id === undefined || id.service === undefined)
-      throw wrong(`\`${name}\` is no identity of a mesh service`, 'write spiffe://TRUST-DOMAIN/ns/NAMESPACE/sa/SERVICE');
-    if (id.trustDomain !== spec.trustDomain)
-      throw wrong(
-        `this authority signs for trust domain \`${spec.trustDomain}\`, not \`${id.trustDomain}\``,
-        'ask the authority of that domain',
-      );
-    return id;
-  }
-  const [first = '', second, more] = name.split('/');
-  const namespace = second === undefined ? spec.namespace : first;
-  const service = second ?? first;
-  if (more !== undefined || !NAME.test(namespace) || !NAME.test(service))
-    throw wrong(`\`${name}\` is no service name`, 'write SERVICE, NAMESPACE/SERVICE or a whole SPIFFE id');
-  return makeSpiffeId(spec.trustDomain, namespace, service);
+  return (HANDLERS[method as keyof Handlers] as (plane: ControlPlane, params: unknown) => unknown)(plane, params);
 }

@@ -3,10 +3,15 @@ import { contentVersion } from '../base/hash.ts';
 import type { CompiledPolicy } from '../mesh/authorization.ts';
 import { makeSpiffeId, printSpiffeId } from '../mesh/identity.ts';
 import type { InstanceState } from '../mesh/messages.ts';
-import type { Endpoint, MeshSnapshot, Upstream } from '../mesh/snapshot.ts';
+import type { Endpoint, MeshSnapshot, Revocations, Upstream } from '../mesh/snapshot.ts';
 import { type MeshSpec, zoneOf } from '../mesh/spec.ts';
 
-export function assembleSnapshot(spec: MeshSpec, instances: readonly InstanceState[], policy: CompiledPolicy): MeshSnapshot {
+export function assembleSnapshot(
+  spec: MeshSpec,
+  instances: readonly InstanceState[],
+  policy: CompiledPolicy,
+  revoked: Revocations,
+): MeshSnapshot {
   const upstreams: Upstream[] = Object.values(spec.services).flatMap((service) =>
     service.ports.map((port) => ({
       service: service.name,
@@ -40,6 +45,7 @@ export function assembleSnapshot(spec: MeshSpec, instances: readonly InstanceSta
     upstreams,
     ingressRoutes: spec.ingress?.routes ?? [],
     policy,
+    revoked,
     tracing: spec.tracing,
   };
   return { version: contentVersion(content), ...content };

@@ -8,9 +8,10 @@ import { randomBytes, verify, X509Certificate } from 'node:crypto';
 import { Fault } from '../base/fault.ts';
 import { sha256 } from '../base/hash.ts';
 import { Pending } from '../base/pending.ts';
+import { workloadKey } from '../certs/authority.ts';
 import { readPeer } from '../certs/peer.ts';
 import { makeSpiffeId, printSpiffeId } from '../mesh/identity.ts';
-import { type FromProxy, type Hello, PROTOCOL, type ProxyCommand, type ToProxy } from '../mesh/messages.ts';
+import { type FromProxy, type Hello, PROTOCOL, type ProxyAnswer, type ProxyCommand, type ToProxy } from '../mesh/messages.ts';
 import type { ProxySnapshot } from '../mesh/snapshot.ts';
 import { isSpan } from '../traces/span.ts';
 import type { ControlPlane } from './plane.ts';
@@ -30,7 +31,10 @@ export class ProxySession {
   #accepted = false;
   #service = '';
   #requests: number[] = [];
-  readonly #commands = new Pending<number>();
+  readonly #commands = new Pending<ProxyAnswer>();
+  /** Sequence of the bundle that the proxy has in force. */
+  trusts: number | undefined;
+  #toldSequence: number | undefined;
   wantVersion: string | undefined;
   haveVersion: string | undefined;
   nack: { version: string; message: string } | undefined;
@@ -83,7 +87,10 @@ export class ProxySession {
         );
         return;
       case 'result':
-        this.#commands.settle(message.id, message.ended);
+        this.#commands.settle(message.id, message.answer);
+        return;
+      case 'trusts':
+        this.trusts = message.sequence;
         return;
       case 'dropped':
         this.#plane.samplesDropped += message.count;
@@ -98,9 +105,22 @@ export class ProxySession {
     this.#send({ kind: 'snapshot', snapshot });
   }
 
-  /** Resolves with how many connections ended; undefined when the proxy does not answer in time. */
-  command(command: ProxyCommand): Promise<number | undefined> {
-    return this.#commands.ask(COMMAND_LIMIT_MS, (id) => this.#send({ kind: 'command', id, command }));
+  /** Tells whom to trust, unless that is so or on its way. */
+  offerBundle(): void {
+    const { state, roots } = this.#plane.office.authority;
+    if (!this.#accepted || this.#toldSequence === state.sequence) return;
+    this.#toldSequence = state.sequence;
+    this.#send({ kind: 'bundle', sequence: state.sequence, roots, federation: this.#plane.federation });
+  }
+
+  /** What the proxy answers; undefined when it does not in time. */
+  command(command: ProxyCommand, limitMs = COMMAND_LIMIT_MS): Promise<ProxyAnswer | undefined> {
+    return this.#commands.ask(limitMs, (id) => this.#send({ kind: 'command', id, command }));
+  }
+
+  /** Its certificate is worth nothing any more: it proves with a new token who it is, and gets another for a new key. */
+  reattest(): void {
+    this.#needsToken(this.proxyId);
   }
 
   closed(): void {
@@ -133,15 +153,17 @@ export class ProxySession {
     this.#send({ kind: 'challenge', nonce: this.#nonce });
   }
 
-  // Signed by our intermediate, valid now, for this service. Possession of the key is proved next.
+  // Signed by an intermediate of ours, valid now, not revoked, for this service. Possession of the key is proved next.
   #ownCertificate(chain: string): X509Certificate | undefined {
     try {
       const leaf = new X509Certificate(chain);
       const peer = readPeer(leaf);
+      const { office } = this.#plane;
       const { spec } = this.#plane.mesh;
       const now = this.#plane.now();
       const expected = printSpiffeId(makeSpiffeId(spec.trustDomain, spec.namespace, this.#service));
-      if ('refused' in peer || printSpiffeId(peer.id) !== expected || !this.#plane.authority.signed(leaf)) return undefined;
+      if ('refused' in peer || printSpiffeId(peer.id) !== expected || office.authority.signerOf(leaf) === undefined) return undefined;
+      if (office.isRevoked(peer.serial) || office.isBlocked(peer.printed)) return undefined;
       return leaf.validFromDate.getTime() <= now && now < peer.notAfterMs ? leaf : undefined;
     } catch {
       return undefined;
@@ -160,7 +182,7 @@ export class ProxySession {
   #accept(): void {
     this.#accepted = true;
     this.#plane.sessions.set(this.proxyId, this);
-    this.#send({ kind: 'bundle', roots: [this.#plane.authority.rootPem] });
+    this.offerBundle();
     const slice = this.#plane.sliceFor(this.#service, this.proxyId);
     if (slice !== undefined) this.offer(slice);
   }
@@ -173,22 +195,20 @@ export class ProxySession {
       return this.#refuse('CSR_TOO_MANY', `more than ${MAX_REQUESTS_PER_MINUTE} signing requests in a minute`);
     const id = makeSpiffeId(spec.trustDomain, spec.namespace, this.#service);
     try {
-      const issued = this.#plane.authority.issueForRequest(id, Buffer.from(request, 'base64'), spec.certificateTtlMs, now);
-      this.#plane.store.recordIssued({
-        serial: issued.serial,
-        spiffeId: printSpiffeId(id),
+      const issued = this.#plane.office.issue({
+        leaf: { kind: 'peer', id },
+        publicKey: workloadKey(request),
+        ttlMs: spec.certificateTtlMs,
+        channel: 'proxy',
         service: this.#service,
         instance: this.proxyId,
-        channel: 'proxy',
-        issuedAtMs: issued.issuedAtMs,
-        notBeforeMs: issued.notBeforeMs,
-        notAfterMs: issued.notAfterMs,
-        generation: this.#plane.generation,
       });
       this.#send({ kind: 'svid', chain: issued.chain });
     } catch (error) {
       const fault = Fault.from(error);
-      this.#refuse(fault.code, fault.message);
+      // Until somebody allows it again the proxy is asked for nothing but patience.
+      if (fault.code === 'CERT_BLOCKED') this.#send({ kind: 'withheld', fault: fault.toRecord() });
+      else this.#refuse(fault.code, fault.message);
     }
   }
 

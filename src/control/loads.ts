@@ -30,6 +30,10 @@ export class Loads {
     this.#gauges.set(instance, { atMs, gauges });
   }
 
+  gaugesOf(instance: string): Gauges | undefined {
+    return this.#gauges.get(instance)?.gauges;
+  }
+
   forget(instance: string): void {
     this.#last.delete(instance);
     this.#cpuPercent.delete(instance);

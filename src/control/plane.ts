@@ -7,9 +7,9 @@
 import { Fault } from '../base/fault.ts';
 import { type Finding, reaches } from '../base/finding.ts';
 import { contentVersion } from '../base/hash.ts';
-import type { Authority } from '../certs/authority.ts';
 import type { CompiledPolicy } from '../mesh/authorization.ts';
-import type { InstanceState, ResourceSample } from '../mesh/messages.ts';
+import { makeSpiffeId, printSpiffeId } from '../mesh/identity.ts';
+import type { ForeignBundle, InstanceState, ResourceSample } from '../mesh/messages.ts';
 import type { MeshSnapshot, ProxySnapshot } from '../mesh/snapshot.ts';
 import { type MeshSpec, zoneOf } from '../mesh/spec.ts';
 import { type Audit, audited, compilePolicy, emptyPolicy } from '../policy/compile.ts';
@@ -18,6 +18,7 @@ import { lintPolicy } from '../policy/lint.ts';
 import { assembleSnapshot } from './assemble.ts';
 import type { ProxySession } from './feed.ts';
 import { Loads } from './loads.ts';
+import type { Office } from './office.ts';
 import { sliceSnapshot } from './slice.ts';
 import type { PolicyRevision, Store } from './store.ts';
 
@@ -30,11 +31,12 @@ export interface MeshState {
   readonly startedAtMs: number;
 }
 
+const SETTLE_LOOK_MS = 5;
+
 type Linted = ReturnType<typeof lintPolicy>;
 
 export class ControlPlane {
-  readonly authority: Authority;
-  readonly generation: number;
+  readonly office: Office;
   readonly store: Store;
   readonly loads = new Loads();
   readonly sessions = new Map<string, ProxySession>();
@@ -47,9 +49,12 @@ export class ControlPlane {
   /** Spans that proxies had no room for, since this control plane started. */
   samplesDropped = 0;
 
-  constructor(authority: Authority, generation: number, store: Store, now: () => number) {
-    this.authority = authority;
-    this.generation = generation;
+  constructor(office: Office, store: Store, now: () => number) {
+    this.office = office;
+    office.onChange = () => {
+      this.publish();
+      for (const session of this.sessions.values()) session.offerBundle();
+    };
     this.store = store;
     this.now = now;
     this.startedAtMs = now();
@@ -66,6 +71,11 @@ export class ControlPlane {
 
   get instances(): readonly InstanceState[] {
     return this.#instances;
+  }
+
+  /** Whom to trust for other trust domains. */
+  get federation(): readonly ForeignBundle[] {
+    return [];
   }
 
   get policy(): CompiledPolicy {
@@ -115,9 +125,31 @@ export class ControlPlane {
     return spec === undefined ? undefined : zoneOf(spec, instance);
   }
 
+  /** The SPIFFE id of a service of the mesh. */
+  identityOf(service: string): string {
+    const { spec } = this.mesh;
+    return printSpiffeId(makeSpiffeId(spec.trustDomain, spec.namespace, service));
+  }
+
+  /** Resolves when every proxy has the newest snapshot and bundle; gives those that have not in time. */
+  async whenSettled(limitMs: number): Promise<string[]> {
+    const end = this.now() + limitMs;
+    for (;;) {
+      const behind = this.#instances.filter(({ instance, service, proxyPid }) => {
+        const session = this.sessions.get(instance);
+        // Whoever has no proxy has nothing to be told.
+        if (session === undefined) return proxyPid !== undefined;
+        const isKnown = session.haveVersion === this.sliceFor(service, instance)?.version;
+        return !isKnown || session.trusts !== this.office.authority.state.sequence;
+      });
+      if (behind.length === 0 || this.now() >= end) return behind.map(({ instance }) => instance);
+      await new Promise((done) => setTimeout(done, SETTLE_LOOK_MS));
+    }
+  }
+
   publish(): void {
     if (this.#mesh === undefined) return;
-    const snapshot = assembleSnapshot(this.#mesh.spec, this.#instances, this.policy);
+    const snapshot = assembleSnapshot(this.#mesh.spec, this.#instances, this.policy, this.office.revocations);
     if (snapshot.version === this.#snapshot?.version) return;
     this.#snapshot = snapshot;
     const slices = new Map<string, ProxySnapshot>();

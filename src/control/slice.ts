@@ -18,6 +18,7 @@ export function sliceSnapshot(mesh: MeshSnapshot, service: string, zone: string 
     upstreams: mesh.upstreams,
     ingressRoutes: service === INGRESS ? mesh.ingressRoutes : [],
     policy: policyFor(mesh.policy, spiffeId),
+    revoked: mesh.revoked,
     tracing: mesh.tracing,
   };
   return { version: contentVersion(content), ...content };

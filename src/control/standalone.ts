@@ -6,7 +6,7 @@ import { type Finding, reaches } from '../base/finding.ts';
 import { contentVersion } from '../base/hash.ts';
 import { parseSpiffeId, printSpiffeId, type SpiffeId } from '../mesh/identity.ts';
 import type { ProxyFile } from '../mesh/proxy-file.ts';
-import { addressKey, type ProxySnapshot, type Upstream } from '../mesh/snapshot.ts';
+import { addressKey, NO_REVOCATIONS, type ProxySnapshot, type Upstream } from '../mesh/snapshot.ts';
 import { DEFAULT_TTL_MS, type MeshSpec, type ServiceSpec } from '../mesh/spec.ts';
 import { resolveTraffic, type TrafficText } from '../mesh/traffic-spec.ts';
 import { compilePolicy, emptyPolicy } from '../policy/compile.ts';
@@ -43,6 +43,7 @@ export function standaloneSnapshot(
     ),
     ingressRoutes: proxy.routes,
     policy: policyFor(compiled, spiffeId),
+    revoked: NO_REVOCATIONS,
     tracing: proxy.tracing,
   };
   return { snapshot: { version: contentVersion(content), ...content }, findings: [] };

@@ -4,19 +4,6 @@ import type { Audit } from '../policy/compile.ts';
 import type { WindowSeries } from '../signals/golden.ts';
 import type { Span } from '../traces/span.ts';
 
-export interface IssuedRecord {
-  readonly serial: string;
-  readonly spiffeId: string;
-  readonly service: string;
-  /** Empty for certificates that were issued to a file. */
-  readonly instance: string;
-  readonly channel: 'proxy' | 'file';
-  readonly issuedAtMs: number;
-  readonly notBeforeMs: number;
-  readonly notAfterMs: number;
-  readonly generation: number;
-}
-
 export interface PolicyRevision {
   readonly revision: number;
   readonly hash: string;
@@ -40,9 +27,6 @@ export interface RecentQuery {
 }
 
 export interface Store {
-  recordIssued(record: IssuedRecord): void;
-  /** The newest certificate of each channel and instance. */
-  newestIssued(instance: string): IssuedRecord | undefined;
   /** True once for each token hash. */
   useToken(hash: string): boolean;
   savePolicy(revision: PolicyRevision): void;

@@ -29,21 +29,61 @@ export type FromProxy =
   | { readonly kind: 'metrics'; readonly at: number; readonly series: readonly SeriesSample[]; readonly gauges: Gauges }
   | { readonly kind: 'spans'; readonly spans: readonly unknown[] }
   | { readonly kind: 'dropped'; readonly what: 'spans' | 'metrics'; readonly count: number }
+  /** The bundle of this sequence is in force. */
+  | { readonly kind: 'trusts'; readonly sequence: number }
   /** The answer to `command`. */
-  | { readonly kind: 'result'; readonly id: number; readonly ended: number };
+  | { readonly kind: 'result'; readonly id: number; readonly answer: ProxyAnswer };
 
 export type ToProxy =
   | { readonly kind: 'challenge'; readonly nonce: string }
   | { readonly kind: 'refused'; readonly fault: FaultRecord }
   | { readonly kind: 'snapshot'; readonly snapshot: ProxySnapshot }
   /** Trust anchors as PEM; sent before the first snapshot and whenever they change. */
-  | { readonly kind: 'bundle'; readonly roots: readonly string[] }
+  | { readonly kind: 'bundle'; readonly sequence: number; readonly roots: readonly string[]; readonly federation: readonly ForeignBundle[] }
   /** PEM chain, leaf first; the answer to `csr`. */
   | { readonly kind: 'svid'; readonly chain: string }
+  /** The other answer to `csr`: the identity is blocked. The session goes on. */
+  | { readonly kind: 'withheld'; readonly fault: FaultRecord }
   | { readonly kind: 'command'; readonly id: number; readonly command: ProxyCommand };
 
-/** `cut`: every connection ends now whose other side proved this identity, or this serial (lower-case hex). */
-export type ProxyCommand = { readonly kind: 'cut'; readonly identity?: string; readonly serial?: string };
+/** Whom to trust for the identities of another trust domain, and for no others. PEM. */
+export interface ForeignBundle {
+  readonly trustDomain: string;
+  readonly roots: readonly string[];
+}
+
+export type ProxyCommand =
+  /** Every connection ends now whose other side proved this identity, or this serial (lower-case hex). */
+  | { readonly kind: 'cut'; readonly identity?: string; readonly serial?: string }
+  /** A new key and certificate now. */
+  | { readonly kind: 'renew' }
+  /** A whole handshake with each of these proxies, and an answer from it, with the certificate in use. */
+  | { readonly kind: 'try'; readonly targets: readonly TrialTarget[] };
+
+export interface TrialTarget {
+  readonly instance: string;
+  readonly host: string;
+  readonly port: number;
+  /** SPIFFE id that has to be there. */
+  readonly identity: string;
+}
+
+/** How far a trial came: `answer` is a byte of an answer, after both sides had verified each other. */
+export interface Trial {
+  readonly instance: string;
+  readonly reached: 'nothing' | 'connection' | 'handshake' | 'answer';
+  readonly why: string;
+}
+
+/** By the kind of the command. */
+export interface ProxyAnswer {
+  /** `cut`: connections that ended. */
+  readonly ended?: number;
+  /** `renew`: of the new certificate. */
+  readonly serial?: string;
+  /** `try`. */
+  readonly trials?: readonly Trial[];
+}
 
 /** One series, cumulative since the proxy's epoch. `buckets` are counts per bucket of signals/metrics.ts, not cumulative over bounds. */
 export interface SeriesSample {
@@ -64,6 +104,8 @@ export interface Gauges {
   /** Share of the last interval in which the proxy's event loop was busy, 0 to 1. */
   readonly eventLoopUtilization: number;
   readonly identityExpired: number;
+  /** Connections that were made with an earlier certificate of this proxy and are still open. */
+  readonly staleConnections: number;
 }
 
 /** The supervisor and the command line speak requests and answers; either side may ask. */

@@ -47,6 +47,18 @@ export interface TracingRules {
   readonly acceptExternal: boolean;
 }
 
+/** Who is not believed though the certificate is unexpired. */
+export interface Revocations {
+  /** Lower-case hex. */
+  readonly serials: readonly string[];
+  /** SPIFFE ids. */
+  readonly identities: readonly string[];
+  /** SHA-256 of certificates of intermediates, lower-case hex. */
+  readonly issuers: readonly string[];
+}
+
+export const NO_REVOCATIONS: Revocations = { serials: [], identities: [], issuers: [] };
+
 export interface MeshSnapshot {
   readonly version: string;
   readonly name: string;
@@ -55,6 +67,7 @@ export interface MeshSnapshot {
   readonly upstreams: readonly Upstream[];
   readonly ingressRoutes: readonly { readonly path: string; readonly service: string }[];
   readonly policy: CompiledPolicy;
+  readonly revoked: Revocations;
   readonly tracing: TracingRules;
 }
 
@@ -69,5 +82,6 @@ export interface ProxySnapshot {
   readonly ingressRoutes: readonly { readonly path: string; readonly service: string }[];
   /** Rules about this proxy's own service as the callee. */
   readonly policy: CompiledPolicy;
+  readonly revoked: Revocations;
   readonly tracing: TracingRules;
 }

@@ -10,8 +10,13 @@ import { createSecureContext, type SecureContext, type SecureContextOptions } fr
 import { Fault, messageOf } from '../base/fault.ts';
 import { makeSigningRequest } from '../certs/csr.ts';
 import { exportKey, keyPair } from '../certs/key.ts';
+import { type Peer, readPeer } from '../certs/peer.ts';
 import { BACKDATE_MS } from '../certs/profile.ts';
 import { renewalDueAt } from '../certs/renewal.ts';
+import type { ForeignBundle } from '../mesh/messages.ts';
+
+/** Certificates between a leaf and its root that are looked at. */
+const MAX_CHAIN = 10;
 
 export interface Current {
   readonly generation: number;
@@ -28,6 +33,9 @@ export class Credentials {
   #pending: KeyObject | undefined;
   #key: KeyObject | undefined;
   #roots: readonly string[] = [];
+  #federation: readonly ForeignBundle[] = [];
+  /** By trust domain: whose signature makes an identity of it. */
+  #anchors: ReadonlyMap<string, readonly X509Certificate[]> = new Map();
   #current: Current | undefined;
   #generation = 0;
   readonly #onChange: (current: Current) => void;
@@ -48,9 +56,10 @@ export class Credentials {
   }
 
   /** New trust anchors: connections made from here on are verified against them. */
-  trust(roots: readonly string[]): void {
-    if (roots.join('\n') === this.#roots.join('\n')) return;
+  trust(roots: readonly string[], federation: readonly ForeignBundle[] = []): void {
+    if (JSON.stringify([roots, federation]) === JSON.stringify([this.#roots, this.#federation])) return;
     this.#roots = roots;
+    this.#federation = federation;
     if (this.#current !== undefined && this.#key !== undefined) this.#install(this.#current.chain, this.#key);
   }
 
@@ -79,6 +88,19 @@ export class Credentials {
     }
   }
 
+  /** Who proved to be at the other end: the handshake found a path to a root, and it is one of the identity's own trust domain. */
+  verifiedPeer(certificate: X509Certificate | undefined): Peer {
+    const peer = readPeer(certificate);
+    if ('refused' in peer || certificate === undefined) return peer;
+    const anchors = this.#anchors.get(peer.id.trustDomain);
+    if (anchors === undefined) return { refused: `nobody is trusted for trust domain ${peer.id.trustDomain}` };
+    // With the roots of one trust domain alone the handshake has answered that already.
+    if (this.#anchors.size === 1) return peer;
+    for (let top: X509Certificate | undefined = certificate, i = 0; top !== undefined && i < MAX_CHAIN; top = top.issuerCertificate, i++)
+      for (const root of anchors) if (top.checkIssued(root) && top.verify(root.publicKey)) return peer;
+    return { refused: `${peer.printed} is not vouched for by a root of its own trust domain` };
+  }
+
   /** Proves possession of the current key to the control plane. */
   proveOver(nonce: string): string | undefined {
     return this.#key === undefined ? undefined : sign('sha256', Buffer.from(nonce, 'utf8'), this.#key).toString('base64');
@@ -87,7 +109,20 @@ export class Credentials {
   #install(chain: string, key: KeyObject): void {
     const leaf = new X509Certificate(chain);
     const pem = exportKey(key);
-    const shared: SecureContextOptions = { key: pem, cert: chain, ca: [...this.#roots], minVersion: 'TLSv1.3', maxVersion: 'TLSv1.3' };
+    const own = readPeer(leaf);
+    const foreign = this.#federation.flatMap((each) => each.roots);
+    const parsed = (roots: readonly string[]): X509Certificate[] => roots.map((root) => new X509Certificate(root));
+    this.#anchors = new Map([
+      ...this.#federation.map(({ trustDomain, roots }) => [trustDomain, parsed(roots)] as const),
+      ...('refused' in own ? [] : [[own.id.trustDomain, parsed(this.#roots)] as const]),
+    ]);
+    const shared: SecureContextOptions = {
+      key: pem,
+      cert: chain,
+      ca: [...this.#roots, ...foreign],
+      minVersion: 'TLSv1.3',
+      maxVersion: 'TLSv1.3',
+    };
     this.#key = key;
     const notAfterMs = leaf.validToDate.getTime();
     this.#generation++;

@@ -153,6 +153,9 @@ export class Exchange implements UpstreamEvents, Deadline {
     const route = match(listener, tables, this.#head.method, this.#head.target, this.#head.minor, this.#head.fields);
     if ('refusal' in route) return this.#refuse(route);
     this.#route = route;
+    const { peer } = this.#origin;
+    if (peer !== undefined && this.#runtime.revoked.has(peer))
+      return this.#refuse({ refusal: 'revoked', why: `${peer.serial} was revoked` });
     this.#permit = this.#authorize(tables, route);
     if (this.#permit === undefined) return this.#refuse({ refusal: 'denied', why: '' });
     if (this.#deadlineMs <= this.#startMs) return this.#refuse({ refusal: 'deadline', why: 'the time that the caller gave was over' });

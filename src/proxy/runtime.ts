@@ -5,6 +5,7 @@ import type { Joins } from './joins.ts';
 import type { RateLimits } from './rate-limit.ts';
 import type { Recorder } from './record.ts';
 import type { RequestMemory } from './request-memory.ts';
+import type { Revoked } from './revoked.ts';
 import type { Tables } from './tables.ts';
 import type { Clusters } from './upstream/cluster.ts';
 import type { Pool } from './upstream/pool.ts';
@@ -20,6 +21,7 @@ export interface Runtime {
   readonly deadlines: Deadlines;
   readonly limits: RateLimits;
   readonly joins: Joins;
+  readonly revoked: Revoked;
   /** The one swapped reference; undefined until the first snapshot. */
   tables: Tables | undefined;
   draining: boolean;

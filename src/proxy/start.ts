@@ -1,19 +1,21 @@
 // One proxy: listeners, credentials, feed. Everything that it holds is closed by stop().
 
 import type { VerifiedPeer } from '../certs/peer.ts';
-import type { ProxyCommand } from '../mesh/messages.ts';
+import type { ProxyAnswer } from '../mesh/messages.ts';
 import type { Bootstrap, OutboundListener, PlainListener, ProxyReport, Standalone } from './bootstrap.ts';
 import { Credentials } from './credentials.ts';
 import { Deadlines } from './deadlines.ts';
 import { FileFeed } from './feed/file.ts';
-import { Feed } from './feed/stream.ts';
+import { type CutOrTry, Feed } from './feed/stream.ts';
 import { Joins } from './joins.ts';
 import { createInbound, type Inbound } from './net/inbound.ts';
 import { bind, createCaptureListener, createDetectListener, createHttpListener, createTcpListener, type Listening } from './net/listen.ts';
 import { RateLimits } from './rate-limit.ts';
 import { Recorder } from './record.ts';
 import { RequestMemory } from './request-memory.ts';
+import { Revoked } from './revoked.ts';
 import type { Runtime } from './runtime.ts';
+import { tryAll } from './trial.ts';
 import { Clusters } from './upstream/cluster.ts';
 import { watchHealth } from './upstream/health.ts';
 import { Pool } from './upstream/pool.ts';
@@ -44,7 +46,8 @@ export async function startProxy(
     for (const listener of inbound.values()) listener.useCredentials(current);
     pool.prune(isKnownEndpoint);
   });
-  const pool = new Pool(credentials, (streams) => {
+  const revoked = new Revoked();
+  const pool = new Pool(credentials, revoked, (streams) => {
     recorder.identityExpired += streams;
   });
   const runtime: Runtime = {
@@ -58,6 +61,7 @@ export async function startProxy(
     deadlines: new Deadlines(),
     limits: new RateLimits(),
     joins: new Joins(),
+    revoked,
     tables: undefined,
     draining: false,
     log,
@@ -83,21 +87,27 @@ export async function startProxy(
     plain[spec.kind] = await bind(listener.server, spec, spec.kind === 'ingress' ? 'ingress' : `${spec.kind} proxy of ${instance}`);
   }
   report({ kind: 'listening', ...ports, forward: plain.forward, ingress: plain.ingress, capture: plain.capture });
-  const onCommand = (command: ProxyCommand): number => {
-    const isMeant = ({ printed, serial }: VerifiedPeer): boolean => printed === command.identity || serial === command.serial;
+  const cut = (isMeant: (peer: VerifiedPeer) => boolean): number => {
     const callers = [...inbound.values()].reduce((sum, listener) => sum + listener.cut(isMeant), 0);
     return callers + runtime.joins.cut(isMeant) + pool.cut(isMeant);
   };
+  const onCommand = async (command: CutOrTry): Promise<ProxyAnswer> => {
+    if (command.kind === 'try') return { trials: await tryAll(command.targets, credentials, revoked) };
+    return { ended: cut(({ printed, serial }) => printed === command.identity || serial === command.serial) };
+  };
+  const staleConnections = (): number => [...inbound.values()].reduce((sum, { stale }) => sum + stale, pool.stale);
   const onReady = (): void => report({ kind: 'ready' });
   const onTables = (): void => {
     runtime.clusters.prune(runtime.tables?.upstreams.values() ?? [], runtime.tables?.zone);
     pool.prune(isKnownEndpoint);
-    // What the new policy denies does not go on because it had begun before.
+    // Who was revoked, or is denied by the new policy, does not go on because it had begun before.
+    if (runtime.tables !== undefined) revoked.use(runtime.tables.revoked);
+    if (!revoked.isEmpty) cut((peer) => revoked.has(peer));
     runtime.joins.judge();
   };
   const feed =
     bootstrap.kind === 'bootstrap'
-      ? new Feed(runtime, { ...bootstrap, onReady, onTables, onCommand })
+      ? new Feed(runtime, { ...bootstrap, onReady, onTables, onCommand, staleConnections })
       : new FileFeed(runtime, bootstrap, { onReady, onTables });
   feed.start();
   const stopHealth = watchHealth(runtime);

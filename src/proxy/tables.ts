@@ -4,7 +4,7 @@
 import { Fault } from '../base/fault.ts';
 import type { CompiledPolicy } from '../mesh/authorization.ts';
 import { parseSpiffeId, type SpiffeId } from '../mesh/identity.ts';
-import { addressKey, type ProxySnapshot, type TracingRules, type Upstream, upstreamKey } from '../mesh/snapshot.ts';
+import { addressKey, type ProxySnapshot, type Revocations, type TracingRules, type Upstream, upstreamKey } from '../mesh/snapshot.ts';
 
 export interface Tables {
   readonly version: string;
@@ -12,6 +12,7 @@ export interface Tables {
   /** Where this proxy runs. */
   readonly zone: string | undefined;
   readonly policy: CompiledPolicy;
+  readonly revoked: Revocations;
   /** What the mesh says of the own service; undefined for the ingress and for a proxy on its own. */
   readonly own: Upstream | undefined;
   /** By service name: its first port; by `service:port` each port. */
@@ -41,6 +42,7 @@ export function buildTables(snapshot: ProxySnapshot): Tables {
     self,
     zone: snapshot.zone,
     policy: snapshot.policy,
+    revoked: snapshot.revoked,
     own: upstreams.get(snapshot.service),
     upstreams,
     byAddress,

@@ -5,11 +5,11 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { Authority } from '../../src/certs/authority.ts';
+import { Authority, readSigningRequest, workloadKey } from '../../src/certs/authority.ts';
 import { makeSigningRequest } from '../../src/certs/csr.ts';
 import { exportSpki, keyPair } from '../../src/certs/key.ts';
 import { parsePem } from '../../src/certs/pem.ts';
-import { readCertificateDetails, readSigningRequest } from '../../src/certs/x509/parse.ts';
+import { readCertificate } from '../../src/certs/x509/read.ts';
 import { HOUR_MS, issueFor, makeTestAuthority, service } from '../support/ca.ts';
 
 const HAS_OPENSSL = (() => {
@@ -58,11 +58,11 @@ test('a leaf holds exactly one URI, no CA flag, and the usages of a peer', () =>
   assert.equal(certificate.subjectAltName, 'URI:spiffe://test.mesh/ns/default/sa/web');
   assert.equal(certificate.ca, false);
   assert.deepEqual(certificate.keyUsage, ['1.3.6.1.5.5.7.3.1', '1.3.6.1.5.5.7.3.2']);
-  assert.deepEqual(readCertificateDetails(certificate.raw).keyUsage, ['digitalSignature']);
+  assert.deepEqual(readCertificate(certificate.raw).keyUsage, ['digitalSignature']);
 });
 
 test('an intermediate signs leaves only: path length 0, certificate and CRL signing', () => {
-  const details = readCertificateDetails(new X509Certificate(makeTestAuthority().files.intermediateCertificate).raw);
+  const details = readCertificate(new X509Certificate(makeTestAuthority().files.intermediateCertificate).raw);
   assert.equal(details.pathLength, 0);
   assert.deepEqual(details.keyUsage, ['keyCertSign', 'cRLSign']);
 });
@@ -95,26 +95,38 @@ test('refuses to sign once its intermediate has expired', () => {
 });
 
 test('refuses parts that do not belong together', () => {
-  const a = makeTestAuthority().files;
-  const b = makeTestAuthority().files;
-  assert.throws(() => new Authority({ ...a, intermediateKey: b.intermediateKey }), { code: 'CA_UNREADABLE' });
-  assert.throws(() => new Authority({ ...a, rootCertificate: b.rootCertificate }), { code: 'CA_UNREADABLE' });
-  assert.throws(() => new Authority({ ...a, intermediateCertificate: 'nothing' }), { code: 'CA_UNREADABLE' });
+  const a = makeTestAuthority().created;
+  const b = makeTestAuthority().created;
+  const swapped = (name: string, certificate: string): typeof a.state => ({
+    ...a.state,
+    certificates: a.state.certificates.map((ca) => (ca.name === name ? { ...ca, certificate } : ca)),
+  });
+  const certificateOf = (name: string): string => b.state.certificates.find((ca) => ca.name === name)?.certificate ?? '';
+  const wrong: Record<string, [typeof a.state, typeof a.keys]> = {
+    'keys of another authority': [a.state, b.keys],
+    'a root of another authority': [swapped('root-1', certificateOf('root-1')), a.keys],
+    'an intermediate of another authority': [swapped('peer-1', certificateOf('peer-1')), a.keys],
+    'a certificate that is none': [swapped('edge-1', 'nothing'), a.keys],
+    'no key for what signs': [a.state, new Map()],
+    'a signer that is not there': [{ ...a.state, signers: { peer: 'peer-9' } }, a.keys],
+  };
+  for (const [title, [state, keys]] of Object.entries(wrong))
+    assert.throws(() => new Authority(state, keys), { code: 'CA_UNREADABLE' }, title);
 });
 
 test('knows its own certificates from those of another authority', () => {
   const a = makeTestAuthority();
   const b = makeTestAuthority();
   const certificate = new X509Certificate(issueFor(a, service('web')).leaf);
-  assert.equal(a.authority.signed(certificate), true);
-  assert.equal(b.authority.signed(certificate), false);
+  assert.equal(a.authority.signerOf(certificate)?.name, 'peer-1');
+  assert.equal(b.authority.signerOf(certificate), undefined);
 });
 
 test('reads the key of a signing request', () => {
   const { privateKey, publicKey } = keyPair();
   const read = readSigningRequest(makeSigningRequest(privateKey, publicKey));
   assert.ok(read);
-  assert.deepEqual(exportSpki(read), exportSpki(publicKey));
+  assert.deepEqual(exportSpki(read.key), exportSpki(publicKey));
 });
 
 test('refuses a signing request that another key signed', () => {
@@ -123,9 +135,9 @@ test('refuses a signing request that another key signed', () => {
   assert.equal(readSigningRequest(makeSigningRequest(a.privateKey, b.publicKey)), undefined);
 });
 
-test('refuses a signing request for a curve that is not P-256', () => {
+test("refuses a workload's signing request for a curve that is not P-256", () => {
   const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-384' });
-  assert.equal(readSigningRequest(makeSigningRequest(privateKey, publicKey)), undefined);
+  assert.throws(() => workloadKey(makeSigningRequest(privateKey, publicKey).toString('base64')), { code: 'CSR_REFUSED' });
 });
 
 test('refuses every signing request with one bit turned over', () => {

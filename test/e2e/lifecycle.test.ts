@@ -116,11 +116,19 @@ test('state is for its owner only, and no key of a proxy is in it', async () => 
   const root = join(work.directory, '.meshctl');
   const mode = (path: string): string => (statSync(path).mode & 0o777).toString(8);
   for (const directory of ['', 'run', 'ca', 'db', 'logs', 'policy']) assert.equal(mode(join(root, directory)), '700', directory);
-  for (const key of ['ca/root-key.pem', 'ca/intermediate-key.pem', 'ctl.sock', 'db/control.db', 'db/telemetry.db'])
+  for (const key of [
+    'ca/root-1-key.pem',
+    'ca/peer-1-key.pem',
+    'ca/edge-1-key.pem',
+    'ca/record.db',
+    'ctl.sock',
+    'db/control.db',
+    'db/telemetry.db',
+  ])
     assert.equal(mode(join(root, key)), '600', key);
   const files = (readdirSync(root, { recursive: true }) as string[]).filter((file) => statSync(join(root, file)).isFile());
   const withKeys = files.filter((file) => /PRIVATE KEY/.test(readFileSync(join(root, file), 'latin1')));
-  assert.deepEqual(withKeys.sort(), ['ca/intermediate-key.pem', 'ca/root-key.pem']);
+  assert.deepEqual(withKeys.sort(), ['ca/edge-1-key.pem', 'ca/peer-1-key.pem', 'ca/root-1-key.pem']);
   for (const { proxyPid } of (await work.json<Status>(['status'])).instances) {
     if (process.platform !== 'linux') break;
     const argv = readFileSync(`/proc/${proxyPid}/cmdline`, 'latin1');
@@ -160,7 +168,7 @@ test('kill -9 of the supervisor: services and proxies go on; the next up ends th
   await using work = pairWorkplace();
   const up = await work.json<Up>(['up', '-d']);
   const before = await work.json<Status>(['status']);
-  const root = readFileSync(join(up.stateDir, 'ca', 'root.pem'), 'utf8');
+  const root = readFileSync(join(up.stateDir, 'ca', 'root-1.pem'), 'utf8');
   process.kill(up.pid, 'SIGKILL');
   await until(async () => (startTimeOf(up.pid) === undefined ? true : undefined));
   assert.equal((await call(portOf(up), '/call')).status, 200);
@@ -170,7 +178,7 @@ test('kill -9 of the supervisor: services and proxies go on; the next up ends th
     before.instances.flatMap((each) => [each.pid, each.proxyPid]).filter((pid) => pid !== null && startTimeOf(pid) !== undefined),
     [],
   );
-  assert.equal(readFileSync(join(up.stateDir, 'ca', 'root.pem'), 'utf8'), root);
+  assert.equal(readFileSync(join(up.stateDir, 'ca', 'root-1.pem'), 'utf8'), root);
 });
 
 test('kill -9 at whatever moment of the start leaves something that starts again', async () => {
@@ -277,7 +285,7 @@ test('keys that others can read are refused with the command that mends it', asy
   await work.json<Up>(['up', '-d']);
   await work.run(['down']);
   const { chmodSync } = await import('node:fs');
-  chmodSync(join(work.directory, '.meshctl/ca/intermediate-key.pem'), 0o644);
+  chmodSync(join(work.directory, '.meshctl/ca/peer-1-key.pem'), 0o644);
   const result = await work.run(['up', '-d']);
   assert.notEqual(result.code, 0);
   assert.match(result.stderr, /chmod 600|others can read the key/);
@@ -351,7 +359,11 @@ test('issues certificates to files that a service can use, keys 0600, and swaps 
   }
   assert.equal((await work.run(['certs', 'issue', 'front', '--out', 'certs', '--ttl', '1s'])).code, 2);
   assert.equal((await work.run(['certs', 'issue', 'front'])).code, 2, 'the key has to go somewhere');
-  assert.equal((await work.json<{ items: unknown[] }>(['certs', 'list'])).items.length, 4);
+  const listed = await work.json<{ items: { channel: string }[] }>(['certs', 'list']);
+  assert.deepEqual(
+    ['proxy', 'file'].map((channel) => listed.items.filter((item) => item.channel === channel).length),
+    [4, 4],
+  );
 });
 
 test('`init` writes a mesh that `up` runs', async () => {
@@ -367,7 +379,7 @@ test('`init` writes a mesh that `up` runs', async () => {
   const page = await call(portOf(up), '/');
   assert.equal(page.status, 200);
   assert.doesNotMatch(page.body, /meshctl\//, 'the state directory is not served');
-  assert.ok((await call(portOf(up), '/.meshctl/ca/root-key.pem')).status >= 400);
+  assert.ok((await call(portOf(up), '/.meshctl/ca/root-1-key.pem')).status >= 400);
   assert.equal((await work.run(['down', '--state', 'shop/.meshctl'])).code, 0);
   assert.ok(existsSync(join(work.directory, 'shop', '.meshctl', 'ca')));
 });

@@ -121,7 +121,7 @@ test('an attacker inside a service reaches no other service, no proxy past its o
     ["its proxy's memory", read(`/proc/${shop.pidOf('front-0', 'proxyPid')}/mem`), /^failed E(?:ACCES|PERM)/],
     ["its proxy's environment", read(`/proc/${shop.pidOf('front-0', 'proxyPid')}/environ`), /^failed E(?:ACCES|PERM)/],
     ["the other service's environment", read(`/proc/${shop.pidOf('vault-0', 'pid')}/environ`), /^failed E(?:ACCES|PERM)/],
-    ["the authority's key", read(join(shop.stateDir, 'ca', 'intermediate-key.pem')), /^failed EACCES/],
+    ["the authority's key", read(join(shop.stateDir, 'ca', 'peer-1-key.pem')), /^failed EACCES/],
     ["the authority's directory", `return require('fs').readdirSync('${join(shop.stateDir, 'ca')}').join();`, /^failed EACCES/],
     ['ending its proxy', `process.kill(${shop.pidOf('front-0', 'proxyPid')}, 'SIGKILL'); return 'killed';`, /^failed EPERM/],
     ['another user', "process.setuid(0); return 'root';", /^failed EPERM/],

@@ -32,24 +32,14 @@ function reopen(): void {
 const span = (traceId: string, requestId: string, startMs = Date.now(), change: Partial<Span> = {}): Span =>
   makeSpan({ traceId, requestId, startMs, ...change });
 
-const RECORD = {
-  serial: 'a',
-  spiffeId: 'i',
-  service: 's',
-  instance: 's-0',
-  channel: 'proxy',
-  issuedAtMs: 1,
-  notBeforeMs: 1,
-  notAfterMs: 2,
-  generation: 1,
-} as const;
-const PROXY = { id: 'web-0', epoch: 'e1', service: 'web', instance: 'web-0' };
 const sample = (count: number): SeriesSample => {
   const buckets = new Array<number>(BUCKET_COUNT).fill(0);
   buckets[3] = count;
   return { direction: 'inbound', peer: 'ingress', protocol: 'http', outcome: '2xx', count, sumMs: count, buckets };
 };
 const total = (): number => store.window(0).reduce((sum, series) => sum + series.count, 0);
+
+const PROXY = { id: 'web-0', epoch: 'e1', service: 'web', instance: 'web-0' };
 
 test('both databases are for their owner only', () => {
   for (const name of ['control.db', 'telemetry.db']) assert.equal((statSync(join(directory, name)).mode & 0o777).toString(8), '600');
@@ -130,16 +120,6 @@ test('keeps what it had after being closed', () => {
   assert.equal(store.newestPolicy()?.files[0]?.text, 't');
 });
 
-test('the record of issued certificates can only grow', () => {
-  store.recordIssued(RECORD);
-  const other = new DatabaseSync(join(directory, 'control.db'));
-  assert.throws(() => other.exec("UPDATE issued SET serial = 'b'"), /append-only/);
-  assert.throws(() => other.exec('DELETE FROM issued'), /append-only/);
-  other.close();
-  assert.throws(() => store.recordIssued(RECORD), /UNIQUE/, 'a serial is never given twice');
-  assert.equal(store.newestIssued('s-0')?.serial, 'a');
-});
-
 test('a token works once', () => assert.deepEqual([store.useToken('x'), store.useToken('x'), store.useToken('y')], [true, false, true]));
 
 test('refuses a database of a later version instead of guessing', () => {
@@ -149,7 +129,7 @@ test('refuses a database of a later version instead of guessing', () => {
   other.close();
   assert.throws(() => new LocalStore(directory, () => HOUR), { code: 'STORE_NEWER' });
   const mend = new DatabaseSync(join(directory, 'telemetry.db'));
-  mend.exec('PRAGMA user_version = 2');
+  mend.exec('PRAGMA user_version = 3');
   mend.close();
   store = new LocalStore(directory, () => HOUR);
 });

@@ -1,23 +1,23 @@
 // A mesh for tests: a real control plane process, real proxies (in this process, on real sockets), and whatever application the test brings.
 // The test plays the supervisor, so it decides where instances are and can put something in between.
 import { type ChildProcess, spawn } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
+import { createPrivateKey, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer as createHttpServer, request as httpRequest, type IncomingMessage, type ServerResponse } from 'node:http';
 import { createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { sha256 } from '../../src/base/hash.ts';
-import { Authority } from '../../src/certs/authority.ts';
 import type { InstanceState } from '../../src/mesh/messages.ts';
 import { type MeshSpec, parseMeshFile } from '../../src/mesh/spec.ts';
 import { AdminClient } from '../../src/platform/local/admin-client.ts';
+import { AuthorityFiles } from '../../src/platform/local/authority-files.ts';
 import { makeStateDir, type StateDir, stateDirAt } from '../../src/platform/local/state-dir.ts';
 import { programArguments } from '../../src/platform/node/programs.ts';
 import type { Bootstrap, ProxyReport } from '../../src/proxy/bootstrap.ts';
 import { type RunningProxy, startProxy } from '../../src/proxy/start.ts';
-import type { TestAuthority } from './ca.ts';
+import { type TestAuthority, testAuthorityOf } from './ca.ts';
 
 export interface TestProxy {
   readonly name: string;
@@ -215,14 +215,15 @@ export class TestMesh implements AsyncDisposable {
 
 /** The mesh's own authority, to make certificates that its proxies never asked for. */
 export function authorityOf(mesh: TestMesh): TestAuthority {
-  const read = (name: string): string => readFileSync(join(mesh.state.ca, name), 'utf8');
-  const files = {
-    rootCertificate: read('root.pem'),
-    rootKey: read('root-key.pem'),
-    intermediateCertificate: read('intermediate.pem'),
-    intermediateKey: read('intermediate-key.pem'),
-  };
-  return { files, authority: new Authority(files) };
+  const files = new AuthorityFiles(mesh.state.ca);
+  const state = files.load();
+  const keys = new Map(
+    state.certificates.flatMap(({ name }) => {
+      const pem = files.readKey(name);
+      return pem === undefined ? [] : [[name, createPrivateKey(pem)] as const];
+    }),
+  );
+  return testAuthorityOf({ state, keys });
 }
 
 export interface App extends AsyncDisposable {

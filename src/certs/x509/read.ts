@@ -79,6 +79,8 @@ export const OID = {
   crlNumber: '2.5.29.20',
 } as const;
 
+const EXTENSION_REQUEST = '1.2.840.113549.1.9.14';
+
 const KEY_USAGES = [
   'digitalSignature',
   'nonRepudiation',
@@ -179,13 +181,25 @@ export interface SigningRequest {
   readonly signatureOid: string;
   readonly signed: Buffer;
   readonly signature: Buffer;
+  /** What it asks for by extensions (RFC 2985 section 5.4.2): names, and to be an authority. */
+  readonly names: readonly GeneralName[];
+  readonly isCa: boolean;
 }
 
 /** PKCS#10 (RFC 2986). Throws TypeError with a reason when the bytes are no request in DER. */
 export function readRequest(der: Buffer): SigningRequest {
   const [info, algorithm, signature] = sequence(decodeWhole(der), 3, 3, 'a signing request');
-  const [, subject, spki] = sequence(info, 3, 4, 'its signed part');
+  const [, subject, spki, attributes] = sequence(info, 3, 4, 'its signed part');
+  const wanted = (attributes === undefined ? [] : children(attributes)).flatMap((attribute) => {
+    const [type, values] = sequence(attribute, 2, 2, 'an attribute');
+    return oidOf(type) === EXTENSION_REQUEST ? readExtensions(inner(values)) : [];
+  });
+  const of = (oid: string): Buffer | undefined => wanted.find((each) => each.oid === oid)?.value;
+  const names = of(OID.subjectAltName);
+  const constraints = of(OID.basicConstraints);
   return {
+    names: names === undefined ? [] : sequence(decodeWhole(names), 1, 1000, 'subjectAltName').map(generalName),
+    isCa: constraints !== undefined && Number(sequence(decodeWhole(constraints), 0, 2, 'basicConstraints')[0]?.type) === Type.BOOLEAN,
     subject: nameOf(subject),
     spki: encode(spki),
     signatureOid: oidOf(sequence(algorithm, 1, 2, 'its signature algorithm')[0]),
@@ -240,7 +254,7 @@ function readExtensions(node: Asn1 | undefined): Extension[] {
 }
 
 /** Content of the BIT STRING → the names of the bits that are set (RFC 5280 section 4.2.1.3). */
-export function keyUsagesOf(content: Buffer): string[] {
+function keyUsagesOf(content: Buffer): string[] {
   return KEY_USAGES.filter((_, i) => ((content[1 + (i >> 3)] ?? 0) & (0x80 >> (i & 7))) !== 0);
 }
 

@@ -5,7 +5,7 @@ import { readCertificates } from '../../certs/files.ts';
 import { printPem } from '../../certs/pem.ts';
 import { type Certificate, describe } from '../../certs/verify.ts';
 import type { Context, Input, Run } from '../context.ts';
-import { listArgument, outputOption, withMesh } from '../input.ts';
+import { listArgument, outputOption, withAuthority } from '../input.ts';
 import { readBytes } from '../read-files.ts';
 
 export const run: Run = async (context, input) => {
@@ -19,7 +19,7 @@ export const run: Run = async (context, input) => {
 async function readRoots(context: Context, input: Input): Promise<{ roots: Certificate[]; sequence: number }> {
   const names = listArgument(input, 0);
   if (names.length === 0) {
-    const { roots, sequence } = await withMesh(context, input, (mesh) => mesh.request('certs.bundle', null));
+    const { roots, sequence } = await withAuthority(context, input, (authority) => authority.request('certs.bundle', null));
     return { roots: readCertificates(Buffer.from(roots)), sequence };
   }
   const roots = names.flatMap((name) => {

@@ -5,32 +5,45 @@
 // A connection is a proxy (its first message is `hello`) or an admin (the supervisor, or a command): see mesh/messages.ts.
 import { chmodSync, chownSync, rmSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
+import { join } from 'node:path';
 import { Fault, messageOf } from '../../base/fault.ts';
 import { encodeFrame, FrameDecoder } from '../../base/frames.ts';
 import { runMethod } from '../../control/admin.ts';
 import { ProxySession } from '../../control/feed.ts';
 import { ControlPlane } from '../../control/plane.ts';
 import { type AdminMessage, type FromProxy, PROTOCOL } from '../../mesh/messages.ts';
-import { openAuthority } from './authority-files.ts';
 import { Dialogue } from './dialogue.ts';
+import { openOffice } from './office.ts';
 import { stateDirAt } from './state-dir.ts';
 import { LocalStore } from './store.ts';
 
 /** A proxy that does not read loses its connection, not our memory. */
 const MAX_UNREAD_BYTES = 64 * 1024 * 1024;
 const FORWARD_TIMEOUT_MS = 60_000;
+const TEND_EVERY_MS = 60_000;
 
-function main(): void {
+async function main(): Promise<void> {
   const [root, socketPath, trustDomain, group] = process.argv.slice(2);
   if (root === undefined || socketPath === undefined || trustDomain === undefined)
     throw new Fault('USAGE', 'usage', 'state directory, socket path and trust domain are wanted');
   process.umask(0o077);
   const state = stateDirAt(root);
-  const { authority, generation } = openAuthority(state, trustDomain, Date.now());
+  const { office, close: closeOffice } = await openOffice(state.ca, { trustDomain, earlier: join(state.db, 'control.db') });
   let retentionMs = 24 * 3_600_000;
   const store = new LocalStore(state.db, () => retentionMs);
-  const plane = new ControlPlane(authority, generation, store, Date.now);
+  const plane = new ControlPlane(office, store, Date.now);
   let supervisor: Dialogue | undefined;
+  // Lists of revocations are signed anew before they end, and intermediates that nobody needs any more go.
+  const tend = (): void => {
+    try {
+      office.tidy();
+      office.lists();
+    } catch (error) {
+      log(`the authority could not be tended: ${messageOf(error)}`);
+    }
+  };
+  tend();
+  setInterval(tend, TEND_EVERY_MS).unref();
   const handle = async (method: string, params: unknown): Promise<unknown> => {
     if (method === 'supervisor.apply') {
       if (supervisor === undefined)
@@ -103,6 +116,7 @@ function main(): void {
     server.close();
     for (const socket of open) socket.destroy();
     store.close();
+    closeOffice();
     rmSync(socketPath, { force: true });
     process.exit(0);
   });
@@ -121,4 +135,4 @@ function log(line: string): void {
   process.stdout.write(`${new Date().toISOString()} ${line}\n`);
 }
 
-main();
+await main();

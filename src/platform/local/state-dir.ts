@@ -3,12 +3,13 @@
 //   .meshctl/  lock  run/  ca/  db/  logs/  policy/  ctl.sock
 //
 // Found by --state, MESHCTL_STATE, the nearest .meshctl upwards, then the registry of live meshes.
-import { existsSync, linkSync, mkdtempSync, readdirSync, renameSync, rmSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { homedir, tmpdir } from 'node:os';
 import { dirname, isAbsolute, join, resolve } from 'node:path';
-import { codeOf, Fault } from '../../base/fault.ts';
+import { Fault } from '../../base/fault.ts';
 import { sha256 } from '../../base/hash.ts';
-import { makePrivateDirectory, readIfThere, readJsonIfThere, writeAtomic } from '../node/files.ts';
+import { makePrivateDirectory, readJsonIfThere, writeAtomic } from '../node/files.ts';
+import { takeLockAt } from '../node/lock.ts';
 import { endProcess, isAlive, type ProcessRecord, processesOf, recordOf } from '../node/proc.ts';
 
 export const STATE_NAME = '.meshctl';
@@ -106,39 +107,11 @@ export async function endLeftovers(state: StateDir, graceMs: number): Promise<nu
 
 /** Takes the lock of the state directory, or throws STATE_LOCKED naming the owner. A lock of a dead process is taken over. */
 export function takeLock(state: StateDir): () => void {
-  const own = JSON.stringify(recordOf(process.pid));
-  const temporary = `${state.lock}.${process.pid}`;
-  for (;;) {
-    writeFileSync(temporary, own, { mode: 0o600 });
-    try {
-      // link() fails when the lock exists, and never shows a half-written one.
-      linkSync(temporary, state.lock);
-      unlinkSync(temporary);
-      return () => {
-        if (readIfThere(state.lock) === own) unlinkSync(state.lock);
-      };
-    } catch (error) {
-      unlinkSync(temporary);
-      if (codeOf(error) !== 'EEXIST') throw error;
-    }
-    const text = readIfThere(state.lock);
-    if (text === undefined) continue;
-    const owner = readJsonIfThere(state.lock) as ProcessRecord | undefined;
-    if (owner !== undefined && isAlive(owner)) {
-      throw new Fault('STATE_LOCKED', 'conflict', `the state directory ${state.root} belongs to a running mesh (pid ${owner.pid})`, {
-        hint: '`meshctl down` stops it, or choose another directory with --state',
-      });
-    }
-    // Of several that see the stale lock one wins the rename; if it took away a fresh one it is put back.
-    const aside = `${state.lock}.stale-${process.pid}`;
-    try {
-      renameSync(state.lock, aside);
-    } catch {
-      continue;
-    }
-    if (readIfThere(aside) !== text && !existsSync(state.lock)) renameSync(aside, state.lock);
-    else rmSync(aside, { force: true });
-  }
+  const taken = takeLockAt(state.lock);
+  if (typeof taken === 'function') return taken;
+  throw new Fault('STATE_LOCKED', 'conflict', `the state directory ${state.root} belongs to a running mesh (pid ${taken.pid})`, {
+    hint: '`meshctl down` stops it, or choose another directory with --state',
+  });
 }
 
 function stateHome(): string {

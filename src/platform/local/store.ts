@@ -1,6 +1,6 @@
 // Store on SQLite (`node:sqlite`) in the state directory.
 //
-//   control.db     certificates issued, tokens used, policy revisions: each write is durable before it is answered
+//   control.db     tokens used, policy revisions: each write is durable before it is answered
 //   telemetry.db   spans and counters: written in batches, at most FLUSH_MS behind; a crash loses that much and no more
 //
 // Series are cumulative per proxy epoch; what is stored per second is their growth, so a restart of control double-counts nothing.
@@ -8,7 +8,7 @@ import { chmodSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import { Fault } from '../../base/fault.ts';
-import type { IssuedRecord, PolicyRevision, RecentQuery, Store, TraceMatch } from '../../control/store.ts';
+import type { PolicyRevision, RecentQuery, Store, TraceMatch } from '../../control/store.ts';
 import type { SeriesSample } from '../../mesh/messages.ts';
 import type { WindowSeries } from '../../signals/golden.ts';
 import { addBuckets } from '../../signals/histogram.ts';
@@ -18,7 +18,7 @@ export const FLUSH_MS = 200;
 const PRUNE_EVERY_MS = 10_000;
 /** Newest spans kept, whatever their age: about 400 MiB. */
 const MAX_SPANS = 500_000;
-const SCHEMA_VERSION = 2;
+const SCHEMA_VERSION = 3;
 /** Spans that are read at once before others get their turn. */
 const PAGE = 2000;
 /** Newest points kept, whatever their age: about 150 MiB. */
@@ -27,13 +27,6 @@ const MAX_POINTS = 500_000;
 const MAX_WAITING_SPANS = 100_000;
 
 const CONTROL_SCHEMA = `
-CREATE TABLE IF NOT EXISTS issued (
-  id INTEGER PRIMARY KEY, serial TEXT NOT NULL UNIQUE, spiffe_id TEXT NOT NULL, service TEXT NOT NULL, instance TEXT NOT NULL,
-  channel TEXT NOT NULL, issued_at INTEGER NOT NULL, not_before INTEGER NOT NULL, not_after INTEGER NOT NULL, generation INTEGER NOT NULL
-) STRICT;
-CREATE INDEX IF NOT EXISTS issued_instance ON issued (instance, id);
-CREATE TRIGGER IF NOT EXISTS issued_keep_update BEFORE UPDATE ON issued BEGIN SELECT RAISE(ABORT, 'the issuance record is append-only'); END;
-CREATE TRIGGER IF NOT EXISTS issued_keep_delete BEFORE DELETE ON issued BEGIN SELECT RAISE(ABORT, 'the issuance record is append-only'); END;
 CREATE TABLE IF NOT EXISTS used_tokens (hash TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS policies (
   revision INTEGER PRIMARY KEY, hash TEXT NOT NULL, applied_at INTEGER NOT NULL, user TEXT NOT NULL, message TEXT NOT NULL, origin TEXT NOT NULL, files TEXT NOT NULL, audit TEXT NOT NULL DEFAULT 'none'
@@ -91,41 +84,6 @@ export class LocalStore implements Store {
     this.#telemetry = open(join(directory, 'telemetry.db'), TELEMETRY_SCHEMA, 'NORMAL');
     this.#loadSeries();
     this.#timers = [setInterval(() => this.flush(), FLUSH_MS), setInterval(() => this.prune(Date.now()), PRUNE_EVERY_MS)];
-  }
-
-  recordIssued(record: IssuedRecord): void {
-    this.#on(
-      this.#control,
-      'INSERT INTO issued (serial, spiffe_id, service, instance, channel, issued_at, not_before, not_after, generation) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)',
-    ).run(
-      record.serial,
-      record.spiffeId,
-      record.service,
-      record.instance,
-      record.channel,
-      record.issuedAtMs,
-      record.notBeforeMs,
-      record.notAfterMs,
-      record.generation,
-    );
-  }
-
-  newestIssued(instance: string): IssuedRecord | undefined {
-    const row = this.#on(this.#control, 'SELECT * FROM issued WHERE instance = ? ORDER BY id DESC LIMIT 1').get(instance) as
-      | Row
-      | undefined;
-    if (row === undefined) return undefined;
-    return {
-      serial: String(row['serial']),
-      spiffeId: String(row['spiffe_id']),
-      service: String(row['service']),
-      instance,
-      channel: row['channel'] === 'file' ? 'file' : 'proxy',
-      issuedAtMs: Number(row['issued_at']),
-      notBeforeMs: Number(row['not_before']),
-      notAfterMs: Number(row['not_after']),
-      generation: Number(row['generation']),
-    };
   }
 
   useToken(hash: string): boolean {
@@ -387,6 +345,8 @@ function open(path: string, schema: string, synchronous: 'FULL' | 'NORMAL'): Dat
   }
   // Version 1 knew no audit.
   if (version === 1 && isThere(database, 'policies')) database.exec("ALTER TABLE policies ADD COLUMN audit TEXT NOT NULL DEFAULT 'none'");
+  // Until version 2 the record of certificates stood here; the authority has taken it over (office.ts).
+  if (version > 0 && version < 3) database.exec('DROP TABLE IF EXISTS issued');
   database.exec(`${schema} PRAGMA user_version = ${SCHEMA_VERSION};`);
   return database;
 }

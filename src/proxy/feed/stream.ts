@@ -10,7 +10,7 @@ import { performance } from 'node:perf_hooks';
 import { Backoff } from '../../base/backoff.ts';
 import { Fault, messageOf } from '../../base/fault.ts';
 import { encodeFrame, FrameDecoder } from '../../base/frames.ts';
-import { type FromProxy, PROTOCOL, type ProxyCommand, type ToProxy } from '../../mesh/messages.ts';
+import { type FromProxy, PROTOCOL, type ProxyAnswer, type ProxyCommand, type ToProxy } from '../../mesh/messages.ts';
 import type { Runtime } from '../runtime.ts';
 import { buildTables } from '../tables.ts';
 
@@ -21,14 +21,19 @@ export interface FeedOptions {
   /** Both a certificate and a snapshot are there for the first time. */
   readonly onReady: () => void;
   readonly onTables: () => void;
-  /** Does what the control plane wants and gives how many connections ended. */
-  readonly onCommand: (command: ProxyCommand) => number;
+  /** Does what the control plane wants; renewals are the feed's own. */
+  readonly onCommand: (command: CutOrTry) => Promise<ProxyAnswer>;
+  readonly staleConnections: () => number;
 }
+
+export type CutOrTry = Exclude<ProxyCommand, { readonly kind: 'renew' }>;
 
 const METRICS_EVERY_MS = 1000;
 const SPANS_EVERY_MS = 200;
 /** A pause between two renewals, so that a short life or a fault never becomes a storm. */
 const MIN_RENEWAL_GAP_MS = 1000;
+/** Before a certificate that was withheld is asked for again. */
+const WITHHELD_MS = 30_000;
 /** While more than this waits in the socket, the control plane is not keeping up: spans stay in their bounded buffer. */
 const MAX_UNSENT_BYTES = 4 * 1024 * 1024;
 const SPANS_PER_MESSAGE = 500;
@@ -45,6 +50,9 @@ export class Feed {
   #stopped = false;
   #ready = false;
   #lastRequestMs = 0;
+  #notBeforeMs = 0;
+  /** `renew` commands that the next certificate answers. */
+  #renewals: number[] = [];
   #renewal: NodeJS.Timeout | undefined;
   #loop = performance.eventLoopUtilization();
 
@@ -142,7 +150,12 @@ export class Feed {
         this.#socket?.destroy();
         return;
       case 'bundle':
-        credentials.trust(message.roots);
+        credentials.trust(message.roots, message.federation);
+        this.#send({ kind: 'trusts', sequence: message.sequence });
+        return;
+      case 'withheld':
+        this.#notBeforeMs = Date.now() + WITHHELD_MS;
+        this.#runtime.log(`the control plane gives this proxy no certificate: ${message.fault.message}`);
         return;
       case 'svid':
         if (!credentials.accept(message.chain)) {
@@ -150,12 +163,12 @@ export class Feed {
           return;
         }
         this.#token = undefined;
+        this.#answerRenewals();
         this.#scheduleRenewal();
         this.#becomeReady();
         return;
       case 'command':
-        // A kind of a later version is nothing that this proxy can do.
-        if (message.command.kind === 'cut') this.#send({ kind: 'result', id: message.id, ended: this.#options.onCommand(message.command) });
+        this.#obey(message.id, message.command);
         return;
       case 'snapshot':
         this.#accepted = true;
@@ -163,6 +176,31 @@ export class Feed {
         this.#apply(message);
         return;
     }
+  }
+
+  #obey(id: number, command: ProxyCommand): void {
+    switch (command.kind) {
+      case 'renew':
+        this.#renewals.push(id);
+        this.#requestCertificate();
+        return;
+      case 'cut':
+      case 'try':
+        this.#options.onCommand(command).then(
+          (answer) => this.#send({ kind: 'result', id, answer }),
+          (error: unknown) => this.#runtime.log(`\`${command.kind}\` failed: ${messageOf(error)}`),
+        );
+        return;
+      default:
+        // A kind of a later version is nothing that this proxy can do.
+        return;
+    }
+  }
+
+  #answerRenewals(): void {
+    const { current } = this.#runtime.credentials;
+    for (const id of this.#renewals) this.#send({ kind: 'result', id, answer: current === undefined ? {} : { serial: current.serial } });
+    this.#renewals = [];
   }
 
   #apply({ snapshot }: Extract<ToProxy, { kind: 'snapshot' }>): void {
@@ -194,7 +232,8 @@ export class Feed {
     // Looked at again at least every 10 s by the wall clock: a suspended machine does not sleep through it.
     const wait = Math.min(10_000, Math.max(MIN_RENEWAL_GAP_MS / 4, current.renewAtMs - Date.now()));
     this.#renewal = setTimeout(() => {
-      if (Date.now() >= current.renewAtMs && Date.now() - this.#lastRequestMs >= MIN_RENEWAL_GAP_MS && this.#accepted)
+      const now = Date.now();
+      if (now >= current.renewAtMs && now >= this.#notBeforeMs && now - this.#lastRequestMs >= MIN_RENEWAL_GAP_MS && this.#accepted)
         this.#requestCertificate();
       this.#scheduleRenewal();
     }, wait);
@@ -219,6 +258,7 @@ export class Feed {
         openConnections: recorder.openConnections,
         eventLoopUtilization: Math.round(loop.utilization * 1000) / 1000,
         identityExpired: recorder.identityExpired,
+        staleConnections: this.#options.staleConnections(),
       },
     });
     const dropped = recorder.takeDropped();

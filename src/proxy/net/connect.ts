@@ -3,9 +3,10 @@
 import { connect as connectTcp, type Socket } from 'node:net';
 import { type ConnectionOptions, connect as connectTls, type TLSSocket } from 'node:tls';
 import { codeOf, messageOf } from '../../base/fault.ts';
-import { readPeer, type VerifiedPeer } from '../../certs/peer.ts';
+import type { VerifiedPeer } from '../../certs/peer.ts';
 import type { Refusal } from '../../mesh/refusal.ts';
 import type { Credentials } from '../credentials.ts';
+import type { Revoked } from '../revoked.ts';
 import type { Destination } from '../upstream/cluster.ts';
 
 export interface Connected {
@@ -27,10 +28,15 @@ export interface Connected {
 export type ConnectResult = Connected | { readonly refusal: Refusal; readonly why: string };
 
 /** `alpn`: protocols to offer to another proxy, best first. Never throws; gives the refusal that the caller of the proxy gets. */
-export function connect(destination: Destination, credentials: Credentials, alpn: readonly string[]): Promise<ConnectResult> {
+export function connect(
+  destination: Destination,
+  credentials: Credentials,
+  revoked: Revoked,
+  alpn: readonly string[],
+): Promise<ConnectResult> {
   return destination.spiffeId === undefined
     ? connectPlain(destination)
-    : connectMutual(destination, destination.spiffeId, credentials, alpn);
+    : connectMutual(destination, destination.spiffeId, credentials, revoked, alpn);
 }
 
 function connectPlain(destination: Destination): Promise<ConnectResult> {
@@ -50,6 +56,7 @@ function connectMutual(
   destination: Destination,
   expected: string,
   credentials: Credentials,
+  revoked: Revoked,
   alpn: readonly string[],
 ): Promise<ConnectResult> {
   const own = credentials.current;
@@ -68,8 +75,9 @@ function connectMutual(
   };
   const socket: TLSSocket = connectTls(options);
   return settle(socket, 'secureConnect', destination.connectTimeoutMs, () => {
-    const peer = readPeer(socket.getPeerX509Certificate());
+    const peer = credentials.verifiedPeer(socket.getPeerX509Certificate());
     if ('refused' in peer) return { refusal: 'identity_mismatch', why: peer.refused };
+    if (revoked.has(peer)) return { refusal: 'revoked', why: `the certificate of ${peer.printed} was revoked` };
     if (peer.printed !== expected) return { refusal: 'identity_mismatch', why: `expected ${expected}, the other end is ${peer.printed}` };
     const expiresAtMs = Math.min(peer.notAfterMs, own.notAfterMs);
     // The last tenth of what is left, between 0.5 s and 30 s, is kept free for requests that are under way.

@@ -2,7 +2,7 @@
 // verified and its SPIFFE id read; then HTTP goes to a connection, TCP is judged once and joined.
 import type { Socket } from 'node:net';
 import { createServer, type Server, type TLSSocket } from 'node:tls';
-import { readPeer, type VerifiedPeer } from '../../certs/peer.ts';
+import type { VerifiedPeer } from '../../certs/peer.ts';
 import type { Refusal } from '../../mesh/refusal.ts';
 import type { Protocol } from '../../mesh/snapshot.ts';
 import type { InboundListener } from '../bootstrap.ts';
@@ -26,11 +26,13 @@ export interface Inbound extends Listening {
   useCredentials(current: Current): void;
   /** Ends the connections of callers who are meant; gives how many. */
   cut(isMeant: (peer: VerifiedPeer) => boolean): number;
+  /** Open connections that were accepted with earlier credentials of this proxy. */
+  readonly stale: number;
 }
 
 /** A listener that takes nobody until `useCredentials` was called. */
 export function createInbound(runtime: Runtime, listener: InboundListener): Inbound {
-  const connections = new Map<Served, VerifiedPeer>();
+  const connections = new Map<Served, { readonly peer: VerifiedPeer; readonly generation: number | undefined }>();
   const countRefused = (why: Refusal): void => runtime.recorder.count('inbound', '-', listener.protocol === 'tcp' ? 'tcp' : 'http', why, 0);
   const sockets = new Set<TLSSocket>();
   const server: Server = createServer({
@@ -66,12 +68,18 @@ export function createInbound(runtime: Runtime, listener: InboundListener): Inbo
   server.on('tlsClientError', () => countRefused('identity_mismatch'));
   server.on('secureConnection', (socket) => {
     socket.on('error', () => undefined);
-    const peer = readPeer(socket.getPeerX509Certificate());
+    const peer = runtime.credentials.verifiedPeer(socket.getPeerX509Certificate());
     // A resumed session is not checked for expiry by TLS itself.
     const refused = 'refused' in peer ? peer.refused : peer.notAfterMs <= Date.now() ? 'its certificate has expired' : undefined;
     if ('refused' in peer || refused !== undefined) {
       countRefused('identity_mismatch');
       runtime.log(`refused a caller: ${refused}`);
+      socket.destroy();
+      return;
+    }
+    if (runtime.revoked.has(peer)) {
+      countRefused('revoked');
+      runtime.log(`refused ${peer.printed}: its certificate ${peer.serial} was revoked`);
       socket.destroy();
       return;
     }
@@ -93,7 +101,7 @@ export function createInbound(runtime: Runtime, listener: InboundListener): Inbo
       reset: () => reset(socket),
     };
     const connection = serve(runtime, listener, origin, peer, socket);
-    connections.set(connection, peer);
+    connections.set(connection, { peer, generation: runtime.credentials.current?.generation });
     const cancel = callAt(expiry(runtime, peer), () => connection.expire());
     socket.once('close', () => {
       cancel();
@@ -103,9 +111,13 @@ export function createInbound(runtime: Runtime, listener: InboundListener): Inbo
   return {
     server,
     cut: (isMeant) => {
-      const meant = [...connections].filter(([, peer]) => isMeant(peer));
+      const meant = [...connections].filter(([, { peer }]) => isMeant(peer));
       for (const [connection] of meant) connection.cut();
       return meant.length;
+    },
+    get stale() {
+      const generation = runtime.credentials.current?.generation;
+      return [...connections.values()].filter((each) => each.generation !== generation).length;
     },
     useCredentials: (current) => server.setSecureContext(current.serverOptions),
     drain: () => {
@@ -203,6 +215,10 @@ function serve(runtime: Runtime, listener: InboundListener, origin: Origin, peer
 async function serveTcp(runtime: Runtime, listener: InboundListener, peer: VerifiedPeer, channel: Channel): Promise<void> {
   const { recorder, tables, pool } = runtime;
   const startMs = nowMs();
+  if (runtime.revoked.has(peer)) {
+    channel.reset('revoked');
+    return;
+  }
   recorder.inFlight++;
   const facts = { caller: peer.id, port: { name: listener.portName, number: listener.appPort }, http: undefined, atMs: startMs };
   const target = { kind: 'app', host: listener.appHost ?? '127.0.0.1', port: listener.appPort, protocol: 'tcp' } as const;

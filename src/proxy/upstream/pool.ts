@@ -7,6 +7,7 @@ import type { Credentials } from '../credentials.ts';
 import type { Channel } from '../net/channel.ts';
 import { socketChannel } from '../net/channel.ts';
 import { type ConnectResult, connect } from '../net/connect.ts';
+import type { Revoked } from '../revoked.ts';
 import { ALPN } from '../tunnel/frame.ts';
 import type { Destination } from './cluster.ts';
 import { H1Connection } from './h1.ts';
@@ -20,6 +21,7 @@ type Shared = Tunnel | H2Connection;
 
 export class Pool {
   readonly #credentials: Credentials;
+  readonly #revoked: Revoked;
   readonly #onExpired: (streams: number) => void;
   readonly #idle = new Map<string, H1Connection[]>();
   /** Connections that carry many requests: tunnels, and HTTP/2. */
@@ -33,8 +35,9 @@ export class Pool {
   readonly #plain = new Set<H1Connection>();
 
   /** `onExpired` is told how many streams ended because a certificate on their connection did. */
-  constructor(credentials: Credentials, onExpired: (streams: number) => void) {
+  constructor(credentials: Credentials, revoked: Revoked, onExpired: (streams: number) => void) {
     this.#credentials = credentials;
+    this.#revoked = revoked;
     this.#onExpired = onExpired;
   }
 
@@ -93,6 +96,13 @@ export class Pool {
     return all.length;
   }
 
+  /** Open connections to other proxies that were made with earlier credentials. */
+  get stale(): number {
+    const generation = this.#credentials.current?.generation;
+    return [...this.#open, ...this.#plain].filter(({ connected }) => connected.generation !== 0 && connected.generation !== generation)
+      .length;
+  }
+
   closeAll(): void {
     for (const connections of [...this.#idle.values()]) for (const connection of [...connections]) connection.close();
     for (const shared of [...this.#open]) shared.close();
@@ -101,7 +111,7 @@ export class Pool {
   async #connected(destination: Destination, alpn: readonly string[]): Promise<ConnectResult | Shared> {
     const { key } = destination;
     const plain = destination.spiffeId === undefined;
-    if (plain && (destination.speaks === 'http1' || alpn.length === 0)) return connect(destination, this.#credentials, []);
+    if (plain && (destination.speaks === 'http1' || alpn.length === 0)) return connect(destination, this.#credentials, this.#revoked, []);
     let alone = false;
     while (!alone) {
       const under = this.#opening.get(key);
@@ -113,7 +123,7 @@ export class Pool {
       // The other end speaks neither tunnel nor HTTP/2: a connection for each.
       alone = !this.#shared.has(key);
     }
-    const opening = connect(destination, this.#credentials, plain ? [] : [ALPN, ...alpn]);
+    const opening = connect(destination, this.#credentials, this.#revoked, plain ? [] : [ALPN, ...alpn]);
     if (!alone) this.#opening.set(key, opening);
     const result = await opening;
     if (!alone) this.#opening.delete(key);
