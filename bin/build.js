@@ -23,7 +23,13 @@ const stamp = join(target, 'meshctl.js');
 const lock = join(root, 'node_modules', '.meshctl-build.lock');
 const STALE_LOCK_MS = 60_000;
 
-const PROGRAMS = { meshctl: 'cli/main.ts', proxy: 'proxy/main.ts', control: 'platform/local/control-main.ts', shop: 'demo/shop.ts' };
+const PROGRAMS = {
+  meshctl: 'cli/main.ts',
+  proxy: 'proxy/main.ts',
+  control: 'platform/local/control-main.ts',
+  shop: 'demo/shop.ts',
+  workload: 'platform/local/workload-main.ts',
+};
 
 function newest(directory) {
   let latest = 0;

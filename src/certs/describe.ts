@@ -1,6 +1,7 @@
 // What `certs inspect` says of a file: certificates, and the kind of anything else in it. Keys have no printable form.
 import { createPrivateKey, X509Certificate } from 'node:crypto';
-import { parsePem } from './pem.ts';
+import { readPkcs7 } from './containers.ts';
+import { type PemBlock, parsePem } from './pem.ts';
 import { BACKDATE_MS } from './profile.ts';
 import { lifeLeftPercent } from './renewal.ts';
 import { isSignature, keyOf } from './verify.ts';
@@ -53,8 +54,8 @@ const EKU: Record<string, string> = { '1.3.6.1.5.5.7.3.1': 'serverAuth', '1.3.6.
 
 /** Each PEM block (or the one DER certificate) of a file, in its order. Nothing readable: an empty list. */
 export function describeFile(bytes: Buffer, nowMs: number): Description[] {
-  const blocks = parsePem(bytes.toString('latin1'));
-  if (blocks.length === 0 && bytes[0] === 0x30) blocks.push({ label: 'CERTIFICATE', der: bytes });
+  const blocks = [...parsePem(bytes.toString('latin1'))].flatMap((block) => (block.label === 'PKCS7' ? pkcs7(block.der) : [block]));
+  if (blocks.length === 0 && bytes[0] === 0x30) blocks.push(...bareDer(bytes));
   return blocks.map((block) => {
     try {
       if (block.label === 'CERTIFICATE') return describeCertificate(new X509Certificate(block.der), nowMs);
@@ -62,6 +63,7 @@ export function describeFile(bytes: Buffer, nowMs: number): Description[] {
         const key = createPrivateKey({ key: block.der, format: 'der', type: 'pkcs8' });
         return { type: 'private-key', description: keyName(key.asymmetricKeyType, key.asymmetricKeyDetails) };
       }
+      if (block.label === 'ENCRYPTED PRIVATE KEY') return { type: 'private-key', description: 'encrypted' };
       if (block.label === 'X509 CRL') return describeRevocations(block.der, nowMs);
       if (block.label === 'CERTIFICATE REQUEST' || block.label === 'NEW CERTIFICATE REQUEST') return describeRequest(block.der);
       return { type: 'unreadable', description: `a PEM block \`${block.label}\`` };
@@ -69,6 +71,32 @@ export function describeFile(bytes: Buffer, nowMs: number): Description[] {
       return { type: 'unreadable', description: `a damaged PEM block \`${block.label}\`` };
     }
   });
+}
+
+function pkcs7(der: Buffer): PemBlock[] {
+  try {
+    return readPkcs7(der).flatMap(parsePem);
+  } catch {
+    return [{ label: 'PKCS7', der }];
+  }
+}
+
+/** One DER without a label: whatever reads it. */
+function bareDer(der: Buffer): PemBlock[] {
+  const reads = (read: () => unknown): boolean => {
+    try {
+      read();
+      return true;
+    } catch {
+      return false;
+    }
+  };
+  if (reads(() => new X509Certificate(der))) return [{ label: 'CERTIFICATE', der }];
+  if (reads(() => readRevocationList(der))) return [{ label: 'X509 CRL', der }];
+  if (reads(() => readRequest(der))) return [{ label: 'CERTIFICATE REQUEST', der }];
+  if (reads(() => createPrivateKey({ key: der, format: 'der', type: 'pkcs8' }))) return [{ label: 'PRIVATE KEY', der }];
+  const held = pkcs7(der);
+  return held[0]?.label === 'PKCS7' ? [{ label: 'CERTIFICATE', der }] : held;
 }
 
 function describeRevocations(der: Buffer, nowMs: number): RevocationsDescription {

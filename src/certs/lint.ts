@@ -71,12 +71,17 @@ const KNOWN: ReadonlySet<string> = new Set([
 const WEAK = ['1.2.840.113549.1.1.4', '1.2.840.113549.1.1.5', '1.2.840.10045.4.1'];
 const SERVER = '1.3.6.1.5.5.7.3.1';
 const CLIENT = '1.3.6.1.5.5.7.3.2';
+const SPIFFE_ONLY = /^(?:svid-(?!san-not-critical)|ca-uri$)/;
 const MIN_RSA_BITS = 2048;
 const MIN_SERIAL_BITS = 64;
 const MAX_LIFE_MS = 7 * 86_400_000;
 
-/** The certificates of one file: PEM blocks, or one DER. `count` is how many there were. */
-export function lintCertificates(file: string, bytes: Buffer): { count: number; findings: Finding[] } {
+/** The certificates of one file: PEM blocks, or one DER. `count` is how many there were. With `rfc5280` what only SPIFFE asks for is left out. */
+export function lintCertificates(
+  file: string,
+  bytes: Buffer,
+  profile: 'spiffe' | 'rfc5280' = 'spiffe',
+): { count: number; findings: Finding[] } {
   const findings: Finding[] = [];
   const text = bytes.toString('latin1');
   const blocks = bytes[0] === 0x30 ? [{ der: bytes, line: 1 }] : blocksOf(text);
@@ -91,6 +96,7 @@ export function lintCertificates(file: string, bytes: Buffer): { count: number; 
   });
   read.forEach(({ certificate, line }, i) => {
     const add = (id: string, what: string, fix?: string): void => {
+      if (profile === 'rfc5280' && SPIFFE_ONLY.test(id)) return;
       findings.push({
         rule: id,
         severity: SEVERITY.get(id) ?? 'error',

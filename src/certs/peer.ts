@@ -15,6 +15,8 @@ export interface VerifiedPeer {
   readonly notAfterMs: number;
   /** SHA-256 of the certificate that signed it, lower-case hex; undefined when a root did. */
   readonly issuer: string | undefined;
+  /** SHA-256 of the root that vouches for it; undefined where all roots are of one trust domain. */
+  readonly anchor?: string;
 }
 
 export type Peer = VerifiedPeer | { readonly refused: string };

@@ -446,8 +446,13 @@ export const CATALOGUE: readonly CommandSpec[] = [
   {
     path: ['certs', 'inspect'],
     summary: 'what is in a certificate, chain, bundle, key, signing request or list of revocations, or what a server shows',
-    arguments: [{ name: '<file...>', description: 'PEM or DER, - for stdin, or HOST:PORT of a TLS server' }],
-    options: [output('table', 'json')],
+    arguments: [
+      {
+        name: '<file...>',
+        description: 'PEM, DER, PKCS#12 or PKCS#7, - for stdin, HOST:PORT of a TLS server, or a SERVICE of the running mesh',
+      },
+    ],
+    options: [PASSPHRASE, { flags: '--short', description: 'a line for each' }, STATE, output('table', 'json')],
     examples: [
       'meshctl certs inspect ./certs/web/chain.pem',
       'meshctl certs inspect - < leaf.pem -o json',
@@ -493,6 +498,11 @@ export const CATALOGUE: readonly CommandSpec[] = [
     arguments: [{ name: '<file...>', description: 'PEM or DER; - for stdin' }],
     options: [
       { flags: '--fail-on <severity>', description: 'error, warning or info (default: error)', values: ['error', 'warning', 'info'] },
+      {
+        flags: '--profile <profile>',
+        description: 'spiffe (default) or rfc5280, for certificates that are no SVIDs',
+        values: ['spiffe', 'rfc5280'],
+      },
       output('table', 'json', 'sarif', 'junit', 'github', 'markdown'),
     ],
     examples: ['meshctl certs lint web/chain.pem', 'meshctl certs lint *.pem --fail-on warning -o sarif'],
@@ -501,12 +511,49 @@ export const CATALOGUE: readonly CommandSpec[] = [
   },
   {
     path: ['certs', 'bundle'],
-    summary: 'the trust bundle of the mesh, or of files: PEM, or the JWKS that SPIFFE tools read',
-    arguments: [{ name: '[file...]', description: 'root certificates, PEM or DER (default: those of the running mesh)' }],
-    options: [DIR, STATE, output('pem', 'spiffe')],
-    examples: ['meshctl certs bundle > bundle.pem', 'meshctl certs bundle -o spiffe > bundle.json'],
-    exitCodes: '0 done; 2 usage or unreadable files, or one of them is no authority; 3 the mesh does not answer',
+    summary: 'the trust bundle of the mesh, or of files: PEM, or the JWKS that SPIFFE tools read; and the bundles of other trust domains',
+    arguments: [
+      {
+        name: '[word...]',
+        description:
+          'root certificates (default: those of the mesh); or set TRUST-DOMAIN [FILE], list, show TRUST-DOMAIN, refresh [TRUST-DOMAIN], delete TRUST-DOMAIN',
+      },
+    ],
+    options: [
+      { flags: '--endpoint <url>', description: 'set: where that trust domain publishes its bundle (https)' },
+      { flags: '--endpoint-id <id>', description: 'set: the SPIFFE id that the endpoint proves, instead of a certificate of the web' },
+      { flags: '--force', description: 'set, refresh: take a bundle that is older, or empty' },
+      DIR,
+      STATE,
+      {
+        flags: '-o, --output <format>',
+        description: 'pem or spiffe (default: pem); table or json for list',
+        values: ['pem', 'spiffe', 'table', 'json'],
+      },
+    ],
+    examples: [
+      'meshctl certs bundle > bundle.pem',
+      'meshctl certs bundle -o spiffe > bundle.json',
+      'meshctl certs bundle set partner.example partner.json --endpoint https://partner.example/bundle.json',
+      'meshctl certs bundle refresh',
+    ],
+    exitCodes:
+      '0 done; 1 an older bundle, or no such trust domain; 2 usage or unreadable files, or one of them is no authority; 3 the mesh or the endpoint does not answer',
     load: () => import('./certs/bundle.ts'),
+  },
+  {
+    path: ['certs', 'serve'],
+    summary: 'serve the trust bundle and the lists of revocations over HTTPS, for other trust domains and tools',
+    options: [
+      { flags: '--listen <address>', description: 'HOST:PORT (default: 127.0.0.1:0)' },
+      { flags: '--cert <file>', description: 'chain to show; without it plain HTTP on loopback' },
+      { flags: '--key <file>', description: 'its key' },
+      DIR,
+      STATE,
+    ],
+    examples: ['meshctl certs serve', 'meshctl certs serve --listen 0.0.0.0:8443 --cert certs/shop/chain.pem --key certs/shop/key.pem'],
+    exitCodes: '0 stopped as asked; 1 the port is in use; 2 usage; 3 the mesh does not answer',
+    load: () => import('./certs/serve.ts'),
   },
   {
     path: ['certs', 'list'],

@@ -13,10 +13,10 @@ import {
 import { isEncryptedKey, type KeyType, keyTypeOf } from '../certs/key.ts';
 import type { LeafKind } from '../certs/profile.ts';
 import { lifeLeftPercent } from '../certs/renewal.ts';
-import { makeSpiffeId, NAME, parseSpiffeId, printSpiffeId, type SpiffeId } from '../mesh/identity.ts';
-import type { Trial, TrialTarget } from '../mesh/messages.ts';
+import { isTrustDomain, makeSpiffeId, NAME, parseSpiffeId, printSpiffeId, type SpiffeId } from '../mesh/identity.ts';
+import type { ForeignBundle, Trial, TrialTarget } from '../mesh/messages.ts';
 import { DEFAULT_TTL_MS, MIN_TTL_MS } from '../mesh/spec.ts';
-import type { Adoption, CaRequest, Office } from './office.ts';
+import type { Adoption, CaRequest, FederatedDomain, Office } from './office.ts';
 import type { ControlPlane } from './plane.ts';
 import type { Channel, IssuedRecord, RecordRow } from './record.ts';
 
@@ -24,7 +24,14 @@ import type { Channel, IssuedRecord, RecordRow } from './record.ts';
 export interface CertsMethods {
   'certs.authority': { params: null; result: AuthorityReport };
   'certs.list': { params: null; result: { items: CertificateItem[] } };
-  'certs.bundle': { params: null; result: { trustDomain: string; roots: string; sequence: number } };
+  'certs.bundle': { params: null; result: { trustDomain: string; roots: string; sequence: number; federation: readonly ForeignBundle[] } };
+  'certs.federation': { params: null; result: { items: readonly FederatedDomain[] } };
+  'certs.federate': {
+    params: { trustDomain: string; domain: Omit<FederatedDomain, 'trustDomain' | 'setAtMs'> | null; force?: boolean; timeoutMs?: number };
+    result: { behind: string[] };
+  };
+  /** Has anything changed, and which of these were revoked? */
+  'certs.pulse': { params: { serials: string[] }; result: { sequence: number; generation: number; revoked: string[] } };
   'certs.issue': { params: IssueParams; result: IssuedFiles };
   'certs.revoke': {
     params: { serial?: string; name?: string; reason: RevocationReason; prove?: boolean; timeoutMs?: number };
@@ -50,6 +57,8 @@ export interface CertsMethods {
   'certs.evidence': { params: null; result: Evidence };
   'certs.renew': { params: { services?: string[] }; result: { items: RenewedItem[] } };
   'certs.handshakes': { params: null; result: { items: HandshakeItem[] } };
+  /** Where the proxies of the mesh, or of one service or instance, listen. */
+  'certs.targets': { params: { service?: string }; result: { items: TrialTarget[] } };
   /** A certificate for `revoke --prove`, and where it is tried. */
   'certs.probe': { params: { name: string; request: string }; result: { files: IssuedFiles; targets: TrialTarget[] } };
 }
@@ -131,6 +140,7 @@ export interface IssuedFiles {
   readonly issuedAt: string;
   readonly notBefore: string;
   readonly notAfter: string;
+  readonly generation: number;
   /** PEM. */
   readonly leaf: string;
   readonly chain: string;
@@ -237,7 +247,7 @@ export const CERTS_HANDLERS: Handlers = {
     // Of what went elsewhere the newest of each holder.
     const others = new Map<string, IssuedRecord>();
     for (const each of office.record.unexpired(now))
-      if (each.channel !== 'probe' && !live.has(each.instance))
+      if (each.channel !== 'probe' && (each.channel !== 'proxy' || !live.has(each.instance)))
         others.set(each.channel === 'file' ? `${each.spiffeId} ${each.serial}` : `${each.channel} ${each.instance}`, each);
     for (const { replaces, spiffeId } of [...others.values()]) if (replaces !== undefined) others.delete(`${spiffeId} ${replaces}`);
     return {
@@ -259,10 +269,34 @@ export const CERTS_HANDLERS: Handlers = {
       })),
     };
   },
-  'certs.bundle': ({ office: { authority } }) => ({
+  'certs.bundle': ({ office: { authority, federation } }) => ({
     trustDomain: authority.state.trustDomain,
     roots: authority.bundle,
     sequence: authority.state.sequence,
+    federation,
+  }),
+  'certs.federation': ({ office }) => ({ items: office.federation }),
+  'certs.federate': async ({ office, mesh }, { trustDomain, domain, force, timeoutMs = DEFAULT_WAIT_MS }) => {
+    const before = office.federation.find((each) => each.trustDomain === trustDomain);
+    if (!isTrustDomain(trustDomain)) throw new Fault('BUNDLE_INVALID', 'usage', `\`${trustDomain}\` is no trust domain`);
+    if (trustDomain === office.authority.state.trustDomain)
+      throw new Fault('BUNDLE_INVALID', 'usage', `\`${trustDomain}\` is this authority's own trust domain`);
+    if (force !== true && domain !== null && domain.sequence !== null && (before?.sequence ?? 0) > domain.sequence)
+      throw new Fault(
+        'BUNDLE_OLD',
+        'conflict',
+        `this bundle of ${trustDomain} is older (sequence ${domain.sequence}) than the one in force (${before?.sequence})`,
+        {
+          hint: 'an old bundle may hold a root that was taken out; --force takes it all the same',
+        },
+      );
+    office.federate(trustDomain, domain === null ? undefined : { ...domain, trustDomain, setAtMs: office.now() });
+    return { behind: (await mesh?.whenSettled(timeoutMs)) ?? [] };
+  },
+  'certs.pulse': ({ office }, { serials }) => ({
+    sequence: office.authority.state.sequence,
+    generation: office.authority.generation,
+    revoked: serials.filter((serial) => office.isRevoked(serial)),
   }),
   'certs.issue': ({ office, mesh }, params) => {
     const { leaf, publicKey } = readOrder(office, mesh, params);
@@ -437,6 +471,13 @@ export const CERTS_HANDLERS: Handlers = {
     );
     return { items: tried.flat() };
   },
+  'certs.targets': ({ mesh }, { service }) => {
+    const plane = needMesh(mesh);
+    const names = new Set(
+      plane.instances.filter((each) => each.service === service || each.instance === service).map(({ instance }) => instance),
+    );
+    return { items: targetsOf(plane).filter(({ instance }) => service === undefined || names.has(instance)) };
+  },
   'certs.probe': ({ office, mesh }, { name, request }) => {
     const plane = needMesh(mesh);
     const id = identityFor(name, office, mesh);
@@ -515,6 +556,7 @@ function filesOf(office: Office, leaf: Leaf, issued: ReturnType<Office['issue']>
     issuedAt: time(issued.issuedAtMs),
     notBefore: time(issued.notBeforeMs),
     notAfter: time(issued.notAfterMs),
+    generation: issued.generation,
     leaf: issued.leaf,
     chain: issued.chain,
     bundle: office.authority.bundle,

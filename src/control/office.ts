@@ -23,6 +23,7 @@ import { readRevocationLists } from '../certs/files.ts';
 import { exportKey, isEncryptedKey, type KeyType, keyTypeOf, makeKeys } from '../certs/key.ts';
 import { isSignature, keyOf } from '../certs/verify.ts';
 import { printSpiffeId } from '../mesh/identity.ts';
+import type { ForeignBundle } from '../mesh/messages.ts';
 import type { Revocations } from '../mesh/snapshot.ts';
 import type { CertificateRecord, Channel, IssuedRecord } from './record.ts';
 
@@ -38,6 +39,18 @@ export interface AuthorityStore {
   writeKey(name: string, pem: string): void;
   readList(name: string): Buffer | undefined;
   writeList(name: string, der: Buffer): void;
+  readFederation(): readonly FederatedDomain[];
+  writeFederation(domains: readonly FederatedDomain[]): void;
+}
+
+/** Another trust domain, and whom to trust for its identities. */
+export interface FederatedDomain extends ForeignBundle {
+  /** Of its bundle; rises with every change. */
+  readonly sequence: number | null;
+  /** Where its bundle is fetched anew. */
+  readonly endpoint: { readonly url: string; readonly spiffeId: string | null } | null;
+  readonly refreshHintSeconds: number;
+  readonly setAtMs: number;
 }
 
 /** A list of revocations is good for a day, and is signed anew after half of it. */
@@ -85,6 +98,7 @@ export class Office {
   onChange: () => void = () => undefined;
   #authority: Authority;
   #revocations: Revocations | undefined;
+  #federation: readonly FederatedDomain[] | undefined;
   readonly #lists = new Map<string, SignedList>();
 
   constructor(files: AuthorityStore, record: CertificateRecord, now: () => number) {
@@ -110,6 +124,27 @@ export class Office {
     const issued = this.#authority.issue(leaf, order.publicKey, isProbe ? PROBE_TTL_MS : order.ttlMs, this.now());
     this.record.append(this.now(), { kind: 'issued', issued: recordOf(order, name, issued) });
     return issued;
+  }
+
+  /** Whom to trust for other trust domains. */
+  get federation(): readonly FederatedDomain[] {
+    this.#federation ??= this.files.readFederation();
+    return this.#federation;
+  }
+
+  /** Takes the bundle of another trust domain, or a newer one; undefined: trusts it no more. */
+  federate(trustDomain: string, domain: FederatedDomain | undefined): void {
+    const { state } = this.#authority;
+    const rest = this.federation.filter((each) => each.trustDomain !== trustDomain);
+    if (domain === undefined && rest.length === this.federation.length)
+      throw new Fault('BUNDLE_UNKNOWN', 'not-found', `there is no bundle for trust domain \`${trustDomain}\``, {
+        hint: '`certs bundle list` shows them',
+      });
+    const next = [...rest, ...(domain === undefined ? [] : [domain])].sort((a, b) => (a.trustDomain < b.trustDomain ? -1 : 1));
+    this.files.writeFederation(next);
+    this.#federation = next;
+    const what = domain === undefined ? 'not trusted any more' : `its bundle has ${domain.roots.length} roots`;
+    this.#save({ ...state, sequence: state.sequence + 1 }, new Map(), `trust domain ${trustDomain}: ${what}`);
   }
 
   isBlocked(spiffeId: string): boolean {
@@ -180,7 +215,8 @@ export class Office {
     const now = this.now();
     const end = this.#authority.details(name)?.notAfterMs ?? now;
     return {
-      number: this.record.append(now, { kind: 'list', issuer: name }),
+      // The list that was made with the authority has number 1.
+      number: this.record.append(now, { kind: 'list', issuer: name }) + 1,
       thisUpdateMs: Math.floor(now / 1000) * 1000,
       nextUpdateMs: Math.min(now + lifeMs, end),
       revoked: this.record

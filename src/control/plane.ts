@@ -75,7 +75,7 @@ export class ControlPlane {
 
   /** Whom to trust for other trust domains. */
   get federation(): readonly ForeignBundle[] {
-    return [];
+    return this.office.federation.map(({ trustDomain, roots }) => ({ trustDomain, roots }));
   }
 
   get policy(): CompiledPolicy {

@@ -68,6 +68,7 @@ function meshOf(proxy: ProxyFile, self: SpiffeId): MeshSpec {
     ready: { path: undefined, timeoutMs: 0 },
     restart: 'never',
     encodedSlash: 'refuse',
+    workloadApi: false,
     ...trafficOf(undefined),
   });
   return {

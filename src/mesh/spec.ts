@@ -39,6 +39,8 @@ const serviceSpec = z.strictObject({
   traffic: trafficSpec.optional(),
   /** What a `%2F` in a path is: a request to refuse, or a letter within its segment (registries, object stores). */
   encodedSlash: z.enum(['refuse', 'keep']).default('refuse'),
+  /** The SPIFFE Workload API for its processes: `SPIFFE_ENDPOINT_SOCKET`. */
+  workloadApi: z.boolean().default(false),
 });
 
 export const meshFile = z.strictObject({
@@ -89,6 +91,7 @@ export interface ServiceSpec {
   readonly traffic: Traffic;
   readonly trafficRoutes: readonly TrafficRoute[];
   readonly encodedSlash: 'refuse' | 'keep';
+  readonly workloadApi: boolean;
 }
 
 /** Where an instance (`web-3`) runs: the zones of its service in turn. Undefined when it says nothing of zones. */
@@ -170,6 +173,7 @@ function assemble(document: Located, raw: z.output<typeof meshFile>): { spec: Me
       restart: service.restart,
       ...resolved(service.traffic),
       encodedSlash: service.encodedSlash,
+      workloadApi: service.workloadApi,
     };
     for (const named of service.traffic === undefined ? [] : namedServices(service.traffic)) {
       if (!names.includes(named.service) && named.service !== INGRESS)

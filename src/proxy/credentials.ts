@@ -10,7 +10,7 @@ import { createSecureContext, type SecureContext, type SecureContextOptions } fr
 import { Fault, messageOf } from '../base/fault.ts';
 import { makeSigningRequest } from '../certs/csr.ts';
 import { exportKey, keyPair } from '../certs/key.ts';
-import { type Peer, readPeer } from '../certs/peer.ts';
+import { type Peer, readPeer, type VerifiedPeer } from '../certs/peer.ts';
 import { BACKDATE_MS } from '../certs/profile.ts';
 import { renewalDueAt } from '../certs/renewal.ts';
 import type { ForeignBundle } from '../mesh/messages.ts';
@@ -97,8 +97,14 @@ export class Credentials {
     // With the roots of one trust domain alone the handshake has answered that already.
     if (this.#anchors.size === 1) return peer;
     for (let top: X509Certificate | undefined = certificate, i = 0; top !== undefined && i < MAX_CHAIN; top = top.issuerCertificate, i++)
-      for (const root of anchors) if (top.checkIssued(root) && top.verify(root.publicKey)) return peer;
+      for (const root of anchors) if (top.checkIssued(root) && top.verify(root.publicKey)) return { ...peer, anchor: root.fingerprint256 };
     return { refused: `${peer.printed} is not vouched for by a root of its own trust domain` };
+  }
+
+  /** Whether somebody who was believed still would be, now that whom to trust has changed. */
+  stillTrusts({ id, anchor }: VerifiedPeer): boolean {
+    const anchors = this.#anchors.get(id.trustDomain);
+    return anchors !== undefined && (anchor === undefined || anchors.some(({ fingerprint256 }) => fingerprint256 === anchor));
   }
 
   /** Proves possession of the current key to the control plane. */

@@ -45,7 +45,13 @@ export async function startProxy(
   const credentials = new Credentials((current) => {
     for (const listener of inbound.values()) listener.useCredentials(current);
     pool.prune(isKnownEndpoint);
+    cut((peer) => !credentials.stillTrusts(peer));
   });
+  const cut = (isMeant: (peer: VerifiedPeer) => boolean): number => {
+    const callers = [...inbound.values()].reduce((sum, listener) => sum + listener.cut(isMeant), 0);
+    return callers + joins.cut(isMeant) + pool.cut(isMeant);
+  };
+  const joins = new Joins();
   const revoked = new Revoked();
   const pool = new Pool(credentials, revoked, (streams) => {
     recorder.identityExpired += streams;
@@ -60,7 +66,7 @@ export async function startProxy(
     clusters: new Clusters(),
     deadlines: new Deadlines(),
     limits: new RateLimits(),
-    joins: new Joins(),
+    joins,
     revoked,
     tables: undefined,
     draining: false,
@@ -87,10 +93,6 @@ export async function startProxy(
     plain[spec.kind] = await bind(listener.server, spec, spec.kind === 'ingress' ? 'ingress' : `${spec.kind} proxy of ${instance}`);
   }
   report({ kind: 'listening', ...ports, forward: plain.forward, ingress: plain.ingress, capture: plain.capture });
-  const cut = (isMeant: (peer: VerifiedPeer) => boolean): number => {
-    const callers = [...inbound.values()].reduce((sum, listener) => sum + listener.cut(isMeant), 0);
-    return callers + runtime.joins.cut(isMeant) + pool.cut(isMeant);
-  };
   const onCommand = async (command: CutOrTry): Promise<ProxyAnswer> => {
     if (command.kind === 'try') return { trials: await tryAll(command.targets, credentials, revoked) };
     return { ended: cut(({ printed, serial }) => printed === command.identity || serial === command.serial) };

@@ -1,4 +1,4 @@
-// `meshctl certs bundle [FILE…]`: whom to trust, for other tools.
+// `meshctl certs bundle [FILE…]`: whom to trust, for other tools. Its verbs are about other trust domains: federation.ts.
 import { Fault, messageOf } from '../../base/fault.ts';
 import { spiffeBundle } from '../../certs/bundle.ts';
 import { readCertificates } from '../../certs/files.ts';
@@ -9,6 +9,10 @@ import { listArgument, outputOption, withAuthority } from '../input.ts';
 import { readBytes } from '../read-files.ts';
 
 export const run: Run = async (context, input) => {
+  const [verb = '', ...words] = listArgument(input, 0);
+  const { VERBS } = await import('./federation.ts');
+  const act = Object.hasOwn(VERBS, verb) ? VERBS[verb] : undefined;
+  if (act !== undefined) return act(context, input, words);
   const format = outputOption(input, ['pem', 'spiffe']);
   const { roots, sequence } = await readRoots(context, input);
   if (format === 'spiffe') context.print(`${JSON.stringify(spiffeBundle(roots, sequence), null, 2)}\n`);

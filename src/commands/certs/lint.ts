@@ -5,18 +5,21 @@ import { CERTIFICATE_RULES, lintCertificates } from '../../certs/lint.ts';
 import { summarize } from '../../views/report/table.ts';
 import type { Run } from '../context.ts';
 import { document } from '../document.ts';
-import { listArgument, outputOption } from '../input.ts';
+import { listArgument, outputOption, textOption } from '../input.ts';
 import { LINT_FORMATS, printLint, severityOption } from '../lint-report.ts';
 import { readBytes } from '../read-files.ts';
 
 export const run: Run = async (context, input) => {
   const format = outputOption(input, LINT_FORMATS);
   const failOn = severityOption(input, 'failOn', 'fail-on', 'error');
+  const profile = textOption(input, 'profile') ?? 'spiffe';
+  if (profile !== 'spiffe' && profile !== 'rfc5280')
+    throw new Fault('USAGE', 'usage', `\`--profile ${profile}\` is not known: spiffe and rfc5280 are`);
   const names = listArgument(input, 0);
   let count = 0;
   const all = names.flatMap((name): Finding[] => {
     const file = name === '-' ? '<stdin>' : name;
-    const linted = lintCertificates(file, readBytes(context, name));
+    const linted = lintCertificates(file, readBytes(context, name), profile);
     if (linted.count === 0) throw new Fault('CERT_UNREADABLE', 'usage', `\`${name}\` holds no certificate, neither PEM nor DER`);
     count += linted.count;
     return linted.findings;

@@ -61,8 +61,9 @@ export function writeVersion(link: string, layout: Layout, parts: Parts): void {
     symlinkSync(version, fresh);
     renameSync(fresh, link);
     for (const entry of readdirSync(parent)) {
-      if (entry.startsWith(`.${short}.`) && entry !== version && entry !== before && /\.[0-9a-f]{16}$/.test(entry))
-        rmSync(join(parent, entry), { recursive: true, force: true });
+      // `.shop.api.<version>` is one of `shop.api`, not of `shop`.
+      const isOurs = entry.startsWith(`.${short}.`) && /^[0-9a-f]{16}$/.test(entry.slice(short.length + 2));
+      if (isOurs && entry !== version && entry !== before) rmSync(join(parent, entry), { recursive: true, force: true });
     }
   } catch (error) {
     if (error instanceof Fault) throw error;

@@ -1,7 +1,7 @@
 // `meshctl certs restore FILE`: an authority from its backup. What is unpacked is opened and looked at before it takes the place of anything.
 import { existsSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { Fault, messageOf } from '../../base/fault.ts';
+import { Fault } from '../../base/fault.ts';
 import { connectAuthority } from '../../platform/local/connect.ts';
 import { lockAuthority } from '../../platform/local/office.ts';
 import { makePrivateDirectory, writeAtomic } from '../../platform/node/files.ts';
@@ -76,7 +76,7 @@ async function unseal(context: Context, input: Input, file: string): Promise<{ n
     decrypter.addPassphrase(passphrase);
     tar = await decrypter.decrypt(sealed);
   } catch (cause) {
-    throw new Fault('BACKUP', 'usage', `\`${file}\` is no backup, or the passphrase does not open it`, { cause, hint: messageOf(cause) });
+    throw new Fault('BACKUP', 'usage', `\`${file}\` is no backup, or the passphrase does not open it`, { cause });
   }
   const entries = parseTar(tar);
   const wrong = entries.find(({ name, type }) => !NAME.test(name) || (type !== undefined && type !== 'file'));

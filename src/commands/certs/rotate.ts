@@ -18,6 +18,7 @@ import { ROOT_LIST_LIFE_MS } from './crl.ts';
 import { newPassphrase, passphraseFile, rootKey } from './secrets.ts';
 
 const LOOK_EVERY_MS = 20;
+const WORKLOADS_MS = 4000;
 
 interface Done {
   readonly step: string;
@@ -189,9 +190,21 @@ async function rotateRoot(work: Work): Promise<void> {
     await renewAll(work, false);
     await look(work, generation);
   }
+  await workloadsFollow(work, rotation.from);
   const { lost } = await authority.request('certs.drop', { root: rotation.from, acceptLoss: flag(input, 'acceptLoss') });
   const loss = lost.length === 0 ? '' : `; lost: ${lost.map(({ name, serial }) => `${name} (${serial})`).join(', ')}`;
   work.done({ step: 'drop', what: `${rotation.from} is trusted no more${loss}`, ...(await look(work, generation)) });
+}
+
+/** Who streams from the Workload API is given a new certificate within a second or two. */
+async function workloadsFollow({ authority }: Work, root: string): Promise<void> {
+  const end = Date.now() + WORKLOADS_MS;
+  for (;;) {
+    const { held } = await authority.request('certs.evidence', null);
+    const items = held.find((each) => each.root === root)?.items ?? [];
+    if (!items.some(({ channel }) => channel === 'workload-api') || Date.now() >= end) return;
+    await new Promise((done) => setTimeout(done, LOOK_EVERY_MS));
+  }
 }
 
 async function rollBack(work: Work): Promise<void> {

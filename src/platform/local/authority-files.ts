@@ -13,10 +13,11 @@ import {
   signIntermediate,
 } from '../../certs/authority.ts';
 import { exportKey, exportSpki, keyPair, readKey } from '../../certs/key.ts';
-import type { AuthorityStore } from '../../control/office.ts';
+import type { AuthorityStore, FederatedDomain } from '../../control/office.ts';
 import { readIfThere, readJsonIfThere, writeAtomic } from '../node/files.ts';
 
 const SCHEMA_VERSION = 2;
+const FEDERATION = 'federation.json';
 /** Files that the index may name; others in the directory are not touched. */
 const OWN = /^((?:root|peer|edge)-(\d+))(?:-key\.pem|\.pem|\.crl)$/;
 
@@ -88,6 +89,15 @@ export class AuthorityFiles implements AuthorityStore {
 
   writeList(name: string, der: Buffer): void {
     writeAtomic(this.#path(`${name}.crl`), der, 0o644);
+  }
+
+  readFederation(): readonly FederatedDomain[] {
+    const file = readJsonIfThere(this.#path(FEDERATION)) as { schemaVersion: number; domains: FederatedDomain[] } | undefined;
+    return file?.schemaVersion === 1 ? file.domains : [];
+  }
+
+  writeFederation(domains: readonly FederatedDomain[]): void {
+    writeAtomic(this.#path(FEDERATION), JSON.stringify({ schemaVersion: 1, domains }, null, 1));
   }
 
   #path(file: string): string {

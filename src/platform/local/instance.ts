@@ -24,6 +24,7 @@ import { programArguments } from '../node/programs.ts';
 import type { Isolation, Space } from './isolation.ts';
 import { openLog } from './logs.ts';
 import type { ChildRecord, StateDir } from './state-dir.ts';
+import type { WorkloadInstance } from './workload-main.ts';
 
 const READY_POLL_MS = 50;
 /** A service that ran this long starts its back-off anew when it ends. */
@@ -46,6 +47,8 @@ export interface InstanceContext {
   /** Something that callers or `status` must know has changed; resolves when control has it. */
   readonly onChange: () => Promise<void>;
   readonly onChildren: () => void;
+  /** Where the Workload API of an instance is. */
+  readonly workloadSocket: (instance: string) => string;
   readonly say: (line: string) => void;
 }
 
@@ -123,6 +126,14 @@ export class Instance {
     if (this.#child?.pid !== undefined) records.push({ ...recordOf(this.#child.pid), what: `service ${this.name}`, group: true });
     if (this.#proxy?.pid !== undefined) records.push({ ...recordOf(this.#proxy.pid), what: `proxy ${this.name}`, group: false });
     return records;
+  }
+
+  /** For the Workload API; undefined for a service that does not ask for it. */
+  get workload(): WorkloadInstance | undefined {
+    const { service } = this;
+    if (service?.workloadApi !== true || this.#stopping) return undefined;
+    const socketPath = this.#context.workloadSocket(this.name);
+    return { instance: this.name, service: service.name, socketPath, group: this.#child?.pid, uid: this.#space?.user };
   }
 
   /** The process group of the service, for its CPU and memory. */
@@ -412,6 +423,7 @@ export class Instance {
       MESHCTL_INSTANCE: this.name,
       [OWNER]: this.#context.state.root,
     };
+    if (service.workloadApi) environment['SPIFFE_ENDPOINT_SOCKET'] = `unix://${this.#context.workloadSocket(this.name)}`;
     for (const [name, port] of this.#appPorts) environment[`PORT_${variable(name)}`] = String(port);
     for (const callee of service.calls) {
       const port = this.#ports?.outbound[callee];

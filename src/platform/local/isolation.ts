@@ -28,6 +28,8 @@ export interface Space {
   readonly capturePort: number;
   /** Where the proxy takes callers: one port for each of the service's, in their order. */
   inboundPort(index: number): number;
+  /** The service's user. */
+  readonly user: number;
   /** The words before a command that run it in here, as the proxy or as the service. */
   readonly asProxy: readonly string[];
   readonly asService: readonly string[];
@@ -98,12 +100,18 @@ export class Isolation {
     const enter = ['ip', 'netns', 'exec', name];
     return {
       host,
+      user,
       capturePort: CAPTURE_PORT,
       inboundPort: (i) => FIRST_INBOUND_PORT + i,
       asProxy: [...enter, ...asUser(PROXY_USER)],
       asService: [...enter, ...asUser(user)],
       remove: () => attempt('ip', 'netns', 'del', name),
     };
+  }
+
+  /** Where sockets for services lie: every user may pass through, nobody may look. */
+  get sharedDirectory(): string {
+    return `${dirname(this.socketPath)}-w`;
   }
 
   /** Every namespace and the bridge, whoever made them. */

@@ -48,6 +48,7 @@ export async function openOffice(directory: string, wanted: { trustDomain?: stri
     record = new LocalRecord(directory);
     if (wanted.earlier !== undefined) takeOver(record, wanted.earlier);
     const open = record;
+    if (record.head().id === 0) record.append(Date.now(), { kind: 'authority', what: `made: ${namesIn(files)}` });
     return {
       office: new Office(files, record, Date.now),
       close: () => {
@@ -60,6 +61,13 @@ export async function openOffice(directory: string, wanted: { trustDomain?: stri
     unlock();
     throw error;
   }
+}
+
+function namesIn(files: AuthorityFiles): string {
+  return files
+    .load()
+    .certificates.map(({ name }) => name)
+    .join(', ');
 }
 
 function takeOver(record: LocalRecord, path: string): void {

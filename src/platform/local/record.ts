@@ -77,7 +77,11 @@ export class LocalRecord implements CertificateRecord {
   }
 
   newestIssued(instance: string): IssuedRecord | undefined {
-    return issuedOf(this.#on("SELECT body FROM record WHERE kind = 'issued' AND instance = ? ORDER BY id DESC LIMIT 1").get(instance));
+    return issuedOf(
+      this.#on(
+        "SELECT body FROM record WHERE kind = 'issued' AND instance = ? AND body ->> '$.issued.channel' = 'proxy' ORDER BY id DESC LIMIT 1",
+      ).get(instance),
+    );
   }
 
   issued(serial: string): IssuedRecord | undefined {

@@ -14,7 +14,7 @@ import { endProcess, isAlive, type ProcessRecord, processesOf, recordOf } from '
 
 export const STATE_NAME = '.meshctl';
 /** sun_path holds 108 bytes with its end on Linux, 104 on macOS. */
-const MAX_SOCKET_PATH = 100;
+export const MAX_SOCKET_PATH = 100;
 
 export interface StateDir {
   readonly root: string;

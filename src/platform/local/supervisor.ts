@@ -25,6 +25,7 @@ import {
   writeChildren,
   writeSupervisor,
 } from './state-dir.ts';
+import { WorkloadServer } from './workload-api.ts';
 
 const RESOURCES_EVERY_MS = 1000;
 const ROTATE_EVERY_MS = 5000;
@@ -76,6 +77,7 @@ export class Supervisor {
   #stopping = false;
   #resetPolicy: boolean;
   #extras: ChildProcess[] = [];
+  readonly #workload: WorkloadServer;
   #changed: () => void = () => undefined;
 
   private constructor(
@@ -91,6 +93,7 @@ export class Supervisor {
     this.#resetPolicy = options.resetPolicy;
     this.#isolation = isolation;
     this.#socketPath = isolation?.socketPath ?? chooseSocketPath(options.state);
+    this.#workload = new WorkloadServer(options.state, this.#socketPath, isolation?.sharedDirectory, () => this.#recordChildren());
     this.#unregister = register(options.state, options.spec.name, options.demo);
   }
 
@@ -228,6 +231,7 @@ export class Supervisor {
     );
     await Promise.all(this.#of(INGRESS).map((instance) => instance.stop()));
     await Promise.all(this.#instances.filter((instance) => instance.service !== undefined).map((instance) => instance.stop()));
+    await this.#workload.stop();
     this.#client?.close();
     if (this.#control?.pid !== undefined) await endProcess(recordOf(this.#control.pid), false, CONTROL_GRACE_MS);
     rmSync(this.#options.state.run, { recursive: true, force: true });
@@ -250,9 +254,17 @@ export class Supervisor {
       spec: () => this.#spec,
       isolation: this.#isolation,
       onChange: () => this.#tellInstances(),
-      onChildren: () => this.#recordChildren(),
+      onChildren: () => {
+        this.#recordChildren();
+        this.#tellWorkloads();
+      },
+      workloadSocket: (instance) => this.#workload.socketPath(instance),
       say: this.#options.say,
     };
+  }
+
+  #tellWorkloads(): void {
+    if (!this.#stopping) this.#workload.use(this.#instances.flatMap((instance) => instance.workload ?? []));
   }
 
   #make(service: ServiceSpec, from: number, to: number): Instance[] {
@@ -431,7 +443,8 @@ export class Supervisor {
     const extras = this.#extras.flatMap((child) =>
       child.pid === undefined ? [] : [{ ...recordOf(child.pid), what: 'load', group: false }],
     );
-    writeChildren(this.#options.state, [...control, ...extras, ...this.#instances.flatMap((instance) => instance.children())]);
+    const workload = this.#workload.pid === undefined ? [] : [{ ...recordOf(this.#workload.pid), what: 'workload api', group: false }];
+    writeChildren(this.#options.state, [...control, ...workload, ...extras, ...this.#instances.flatMap((instance) => instance.children())]);
   }
 }
 
@@ -446,7 +459,7 @@ function isolate(state: StateDir, unlock: () => void): Isolation {
 
 /** What makes a running service start anew, or undefined. */
 function differenceOf(old: ServiceSpec, fresh: ServiceSpec, before: MeshSpec, after: MeshSpec): string | undefined {
-  for (const key of ['command', 'cwd', 'env', 'ports', 'calls', 'ready', 'restart'] as const) {
+  for (const key of ['command', 'cwd', 'env', 'ports', 'calls', 'ready', 'restart', 'workloadApi'] as const) {
     if (JSON.stringify(old[key]) !== JSON.stringify(fresh[key])) return key;
   }
   const protocols = (mesh: MeshSpec): string => fresh.calls.map((callee) => mesh.services[callee]?.ports[0]?.protocol).join();

@@ -11,10 +11,13 @@ export interface ProcessRecord {
 
 // USER_HZ, which Linux keeps at 100 towards programs whatever the kernel was built with (proc(5)).
 const TICKS_PER_SECOND = 100;
+/** Generations of processes that are looked through. */
+const MAX_DEPTH = 50;
 
 interface Stat {
   readonly state: string;
   readonly group: number;
+  readonly parent: number;
   readonly cpuMs: number;
   readonly startTime: string;
 }
@@ -32,9 +35,22 @@ function readStat(pid: number | string): Stat | undefined {
   return {
     state: fields[0] ?? '',
     group: number(5),
+    parent: number(4),
     cpuMs: ((number(14) + number(15) + number(16) + number(17)) * 1000) / TICKS_PER_SECOND,
     startTime: fields[22 - 3] ?? '',
   };
+}
+
+/** Whether a process is of a process group, or descends from its leader. Linux; false elsewhere. */
+export function belongsTo(pid: number, group: number): boolean {
+  if (process.platform !== 'linux') return false;
+  for (let each = pid, i = 0; each > 1 && i < MAX_DEPTH; i++) {
+    const stat = readStat(each);
+    if (stat === undefined) return false;
+    if (each === group || stat.group === group) return true;
+    each = stat.parent;
+  }
+  return false;
 }
 
 /** When the process with this pid started; undefined when there is none (a zombie is none). */

@@ -1,15 +1,22 @@
 // Where our own programs lie: TypeScript beside this file when run from source, bundles beside it when built.
 import { fileURLToPath } from 'node:url';
 
-export type Program = 'cli' | 'proxy' | 'control' | 'shop';
+export type Program = 'cli' | 'proxy' | 'control' | 'shop' | 'workload';
 
 const SOURCES: Record<Program, string> = {
   cli: '../../cli/main.ts',
   proxy: '../../proxy/main.ts',
   control: '../local/control-main.ts',
   shop: '../../demo/shop.ts',
+  workload: '../local/workload-main.ts',
 };
-const BUNDLES: Record<Program, string> = { cli: './meshctl.js', proxy: './proxy.js', control: './control.js', shop: './shop.js' };
+const BUNDLES: Record<Program, string> = {
+  cli: './meshctl.js',
+  proxy: './proxy.js',
+  control: './control.js',
+  shop: './shop.js',
+  workload: './workload.js',
+};
 
 /** SQLite, FFI and the like are experimental in Node 26; that is no news for an operator. */
 const QUIET = '--disable-warning=ExperimentalWarning';
@@ -20,6 +27,7 @@ const QUIET = '--disable-warning=ExperimentalWarning';
  * helper threads cost more than they save (a fifth of the CPU for bodies). `gc` is for proxy/memory.ts.
  */
 const FLAGS: Partial<Record<Program, readonly string[]>> = {
+  workload: [QUIET],
   proxy: ['--max-semi-space-size=4', '--single-threaded-gc', '--expose-gc', QUIET],
 };
 
