@@ -80,7 +80,7 @@ function askSecret(prompt: string): Promise<string> {
         }
         if (c === '\u0003' || c === '\u0004') {
           finish();
-          return reject(new Fault('INTERRUPTED', 'usage', 'nothing was given'));
+          return reject(new Fault('USAGE', 'usage', 'nothing was given; nothing was done'));
         }
         if (c === '\u007f' || c === '\b') text = text.slice(0, -1);
         else text += c;

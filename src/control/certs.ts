@@ -603,7 +603,10 @@ function plainLeaf(
 ): Leaf {
   const wrong = (what: string, hint: string): Fault => new Fault('CERT_NAME', 'usage', what, { hint });
   if (request.uris.length > 0) throw refuse('svid-uri: a certificate of this kind carries no URI');
-  const dns = [...new Set([...dnsNames, ...request.dnsNames])];
+  // Many verifiers want a subjectAltName of a client too, so its name is one where it can be.
+  const asked = [...new Set([...dnsNames, ...request.dnsNames])];
+  const isNameless = kind === 'client' && asked.length + ips.length + request.ips.length === 0;
+  const dns = isNameless && name !== undefined && DNS_NAME.test(name) ? [name] : asked;
   const addresses = [...new Set([...ips, ...request.ips])];
   const badName = dns.find((each) => !DNS_NAME.test(each));
   if (badName !== undefined)

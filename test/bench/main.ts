@@ -1,2 +1,3 @@
-// `npm run bench` measures pairs of proxies (pairs.ts), `npm run bench -- policy` decisions (policy.ts).
-await import(process.argv[2] === 'policy' ? './policy.ts' : './pairs.ts');
+// `npm run bench` measures pairs of proxies (pairs.ts), `-- policy` decisions (policy.ts), `-- certs` the authority (certs.ts).
+const WHAT: Readonly<Record<string, string>> = { policy: './policy.ts', certs: './certs.ts' };
+await import(WHAT[process.argv[2] ?? ''] ?? './pairs.ts');

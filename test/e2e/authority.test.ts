@@ -1,13 +1,14 @@
 // An authority without a mesh, as an operator keeps it for years: made, used, renewed, moved, backed up, and asked for things it must refuse.
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { createPrivateKey, X509Certificate } from 'node:crypto';
-import { chmodSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { chmodSync, existsSync, readdirSync, readFileSync, realpathSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:https';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { readPkcs12 } from '../../src/certs/containers.ts';
-import { type Result, Workplace } from '../support/cli.ts';
+import { LAUNCHER, pairWorkplace, type Result, Workplace } from '../support/cli.ts';
 import { listen } from '../support/test-mesh.ts';
 
 const place = new Workplace();
@@ -591,4 +592,117 @@ test('an endpoint that proves a SPIFFE id is believed by the bundle that is ther
     assert.equal(result.code, code, result.stderr);
     close();
   }
+});
+
+test('the daemon renews again and again, and keeps what it has while the authority is away', async () => {
+  await init('daemon');
+  await ok('issue', 'web', '--dir', 'daemon', '--out', 'daemon-out', '--ttl', '5s');
+  const chain = (): string => readFileSync(at('daemon-out/web/chain.pem'), 'utf8');
+  const serial = (): string => new X509Certificate(chain()).serialNumber;
+  const child = spawn(
+    process.execPath,
+    [LAUNCHER, 'certs', 'renew', 'daemon-out/web', '--daemon', '--rekey', '--dir', 'daemon', '-o', 'json'],
+    {
+      cwd: place.directory,
+      env: place.env,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    },
+  );
+  let [out, err] = ['', ''];
+  child.stdout.on('data', (bytes: Buffer) => {
+    out += bytes.toString();
+  });
+  child.stderr.on('data', (bytes: Buffer) => {
+    err += bytes.toString();
+  });
+  const until = async (what: string, holds: () => boolean): Promise<void> => {
+    const end = Date.now() + 20_000;
+    while (!holds()) {
+      if (Date.now() > end) assert.fail(`not in time: ${what}: ${err}`);
+      await new Promise((done) => setTimeout(done, 10));
+      // One link, one version: whoever looks it up once never sees a key beside another's certificate.
+      const version = realpathSync(at('daemon-out/web'));
+      const pair = [readFileSync(join(version, 'chain.pem')), readFileSync(join(version, 'key.pem'))] as const;
+      assert.ok(new X509Certificate(pair[0]).checkPrivateKey(createPrivateKey(pair[1])));
+    }
+  };
+  const first = serial();
+  await until('a renewal', () => serial() !== first);
+  const second = serial();
+  await until('another', () => serial() !== second);
+  renameSync(at('daemon'), at('daemon-away'));
+  await until('a failure', () => /not renewed: .*CA_NONE|not renewed: there is no authority/.test(err));
+  const kept = serial();
+  renameSync(at('daemon-away'), at('daemon'));
+  await until('one after that', () => serial() !== kept);
+  child.kill('SIGTERM');
+  const [code] = (await once(child, 'exit')) as [number];
+  assert.equal(code, 0);
+  for (const line of out.trim().split('\n')) assert.equal(JSON.parse(line).outcome, 'renewed');
+  assert.match(err, /tried again in \d+s; the certificate (?:ends in|HAS EXPIRED)/);
+});
+
+test('no command prints a private key that was not asked for, in any form', async () => {
+  await init('quiet');
+  await ok('issue', 'web', '--dir', 'quiet', '--out', 'quiet-out');
+  const secrets = [
+    ...['peer-1', 'edge-1', 'root-1'].map((name) => readFileSync(at('quiet', `${name}-key.pem`), 'utf8')),
+    readFileSync(at('quiet-out/web/key.pem'), 'utf8'),
+  ].map((pem) => pem.split('\n')[1] ?? pem);
+  const commands = [
+    ['issue', 'api', '--dir', 'quiet', '-o', 'json'],
+    ['issue', 'api', '--dir', 'quiet', '--out', 'quiet-out2', '-o', 'json'],
+    ['list', '--dir', 'quiet', '-o', 'json'],
+    ['log', '--dir', 'quiet', '-o', 'json', '--check'],
+    ['bundle', '--dir', 'quiet', '-o', 'spiffe'],
+    ['crl', '--dir', 'quiet', '-o', 'json'],
+    ['inspect', 'quiet/peer-1-key.pem', 'quiet-out/web/key.pem', 'quiet-out/web/chain.pem', '-o', 'json'],
+    ['rotate', 'root', '--plan', '--dir', 'quiet', '-o', 'json'],
+    ['renew', 'quiet-out/web', '--force', '--dir', 'quiet', '-o', 'json'],
+    ['revoke', 'api', '--dir', 'quiet', '-o', 'json'],
+    ['verify', 'quiet/peer-1-key.pem', '--roots', 'quiet/root-1.pem', '--debug'],
+    ['rotate', 'intermediate', '--dir', 'quiet', '--root-key', 'quiet-out/web/key.pem', '--debug'],
+    ['export', 'quiet-out/web', '--key', 'quiet/peer-1-key.pem', '--out', 'q.p12', '--passphrase-file', 'pass', '--debug'],
+  ];
+  for (const args of commands) {
+    const { stdout, stderr } = await certs(...args);
+    assert.doesNotMatch(stdout + stderr, /PRIVATE KEY-----|correct horse/, args.join(' '));
+    for (const secret of secrets) assert.ok(!(stdout + stderr).includes(secret), args.join(' '));
+  }
+  const record = readFileSync(at('quiet/record.db')).toString('latin1');
+  for (const secret of secrets) assert.ok(!record.includes(secret));
+  assert.match((await ok('issue', 'asked', '--dir', 'quiet', '--print-key')).stdout, /PRIVATE KEY-----/, 'asked for, it is printed');
+});
+
+test('while a mesh runs on it, an authority is neither made anew, nor restored over, nor used past the control plane', async () => {
+  await using mesh = pairWorkplace();
+  mesh.write('pass', 'correct horse battery\n');
+  const here = (...args: string[]): Promise<Result> => mesh.run(['certs', ...args, '--passphrase-file', 'pass']);
+  assert.equal((await here('init')).code, 0);
+  assert.equal((await mesh.run(['up', '-d'])).code, 0);
+  assert.equal((await here('backup', 'b.age')).code, 0, 'a backup is taken while it runs');
+  for (const args of [
+    ['init', '--force'],
+    ['restore', 'b.age', '--force'],
+  ]) {
+    const result = await here(...args);
+    assert.deepEqual([result.code, /CA_LOCKED/.test(result.stderr)], [1, true], args.join(' '));
+  }
+  const past = await mesh.run(['certs', 'issue', 'web', '--dir', '.meshctl/ca', '--out', 'o']);
+  assert.deepEqual([past.code, /CA_LOCKED/.test(past.stderr)], [1, true]);
+  const rotated = await here('rotate', 'root');
+  assert.equal(rotated.code, 0, rotated.stderr);
+  const without = await mesh.run(['certs', 'rotate', 'intermediate']);
+  assert.deepEqual([without.code, /is encrypted/.test(without.stderr)], [2, true], "control has no root's key to sign with");
+  assert.equal((await mesh.run(['down'])).code, 0);
+  assert.equal((await here('restore', 'b.age', '--force')).code, 0);
+});
+
+test("a peer's clock that is fifty seconds behind does not matter", async () => {
+  await init('skew');
+  await ok('issue', 'web', '--dir', 'skew', '--out', 'skew-out');
+  const late = new Date(Date.now() - 50_000).toISOString();
+  assert.equal((await certs('verify', 'skew-out/web/chain.pem', '--roots', 'skew/root-1.pem', '--at', late)).code, 0);
+  const tooLate = new Date(Date.now() - 70_000).toISOString();
+  assert.equal((await certs('verify', 'skew-out/web/chain.pem', '--roots', 'skew/root-1.pem', '--at', tooLate)).code, 1);
 });

@@ -43,7 +43,7 @@ test('bash completion offers commands, verbs, flags and values', () => {
       .trim()
       .split('\n');
   assert.deepEqual(complete(['meshctl', 'st']), ['status', 'stat']);
-  assert.deepEqual(complete(['meshctl', 'certs', 'i']), ['issue', 'inspect']);
+  assert.deepEqual(complete(['meshctl', 'certs', 'i']), ['init', 'issue', 'inspect']);
   assert.ok(complete(['meshctl', 'policy', 'apply', '--']).includes('--dry-run'));
   assert.deepEqual(complete(['meshctl', 'stat', '-o', 'j']), ['json']);
 });

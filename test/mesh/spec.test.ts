@@ -34,6 +34,7 @@ test('fills in every default', () => {
         restart: 'on-failure',
         traffic: DEFAULT_TRAFFIC,
         trafficRoutes: [],
+        workloadApi: false,
         encodedSlash: 'refuse',
       },
     },

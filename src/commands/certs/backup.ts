@@ -1,11 +1,11 @@
 // `meshctl certs backup FILE`: the whole authority in one encrypted file: age around a tar, so that `age -d FILE | tar x` reads it too.
-import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { Fault, messageOf } from '../../base/fault.ts';
 import { AuthorityFiles } from '../../platform/local/authority-files.ts';
-import type { Context, Run } from '../context.ts';
+import type { Run } from '../context.ts';
 import { document } from '../document.ts';
 import { flag, outputOption, textArgument, withAuthority } from '../input.ts';
 import { newPassphrase } from './secrets.ts';
@@ -35,7 +35,7 @@ export const run: Run = async (context, input) => {
   const encrypter = new Encrypter();
   encrypter.setPassphrase(passphrase);
   const sealed = await encrypter.encrypt(createTar(files.map(({ name, data }) => ({ name, data, attrs: { mode: '600' } }))));
-  write(context, out, sealed);
+  write(out, sealed);
   if (format === 'json')
     context.print(document('Backup', { file: out, trustDomain, files: files.map(({ name }) => name), bytes: sealed.length }));
   else
@@ -45,7 +45,7 @@ export const run: Run = async (context, input) => {
   return 0;
 };
 
-function write(_context: Context, out: string, sealed: Uint8Array): void {
+function write(out: string, sealed: Uint8Array): void {
   try {
     writeFileSync(out, sealed, { mode: 0o600 });
     if ((statSync(out).mode & 0o077) !== 0) throw new Error('others can read it');
@@ -72,16 +72,14 @@ function readAuthority(directory: string): BackupFile[] {
 }
 
 function copyOfRecord(directory: string): Buffer {
-  const copy = join(tmpdir(), `meshctl-backup-${process.pid}.db`);
+  const home = mkdtempSync(join(tmpdir(), 'meshctl-backup-'));
+  const copy = join(home, 'record.db');
   const database = new DatabaseSync(join(directory, 'record.db'), { readOnly: true });
-  const before = process.umask(0o077);
   try {
-    rmSync(copy, { force: true });
     database.exec(`VACUUM INTO '${copy.replaceAll("'", "''")}'`);
     return readFileSync(copy);
   } finally {
-    process.umask(before);
     database.close();
-    rmSync(copy, { force: true });
+    rmSync(home, { recursive: true });
   }
 }

@@ -47,7 +47,7 @@ export const run: Run = async (context, input) => {
     context.print(`would make an authority for ${trustDomain} in ${directory}\n`);
     return 0;
   }
-  const unlock = await lockAuthority(directory, 0);
+  const unlock = await lockAuthority(directory);
   try {
     if (files.exists) moveAside(directory);
     const made =

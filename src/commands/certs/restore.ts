@@ -35,7 +35,7 @@ export const run: Run = async (context, input) => {
       return 0;
     }
     // A mesh that runs on the one that is there keeps its lock.
-    const unlock = await lockAuthority(directory, 0);
+    const unlock = await lockAuthority(directory);
     unlock();
     const aside = `${directory}.${new Date().toISOString().replace(/[:.]/g, '-')}`;
     if (existsSync(join(directory, 'authority.json'))) renameSync(directory, aside);

@@ -28,7 +28,7 @@ async function main(): Promise<void> {
     throw new Fault('USAGE', 'usage', 'state directory, socket path and trust domain are wanted');
   process.umask(0o077);
   const state = stateDirAt(root);
-  const { office, close: closeOffice } = await openOffice(state.ca, { trustDomain, earlier: join(state.db, 'control.db') });
+  const { office, close: closeOffice } = await openOffice(state.ca, { trustDomain, earlier: join(state.db, 'control.db'), isKept: true });
   let retentionMs = 24 * 3_600_000;
   const store = new LocalStore(state.db, () => retentionMs);
   const plane = new ControlPlane(office, store, Date.now);

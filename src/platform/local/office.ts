@@ -19,13 +19,14 @@ export interface OpenOffice {
 }
 
 /** Takes the lock of an authority's directory. Throws CA_LOCKED when another process keeps it. */
-export async function lockAuthority(directory: string, waitMs = LOCK_WAIT_MS): Promise<() => void> {
+export async function lockAuthority(directory: string, isKept = false): Promise<() => void> {
   makePrivateDirectory(directory);
-  const end = Date.now() + waitMs;
+  const end = Date.now() + LOCK_WAIT_MS;
   for (;;) {
-    const taken = takeLockAt(join(directory, 'lock'));
+    const taken = takeLockAt(join(directory, 'lock'), isKept);
     if (typeof taken === 'function') return taken;
-    if (Date.now() >= end)
+    // Two that want to keep it: the one before may be on its way out.
+    if (Date.now() >= end || (taken.isKept && !isKept))
       throw new Fault('CA_LOCKED', 'conflict', `the authority in ${directory} is in use by process ${taken.pid}`, {
         hint: 'a running mesh uses its authority: leave `--dir` out and name the mesh by `--state`',
       });
@@ -37,11 +38,14 @@ export async function lockAuthority(directory: string, waitMs = LOCK_WAIT_MS): P
  * Opens an authority; with a trust domain one is made where there is none. `earlier` is a database whose record of certificates is taken
  * over (before version 3 it stood with the policies). Throws CA_NONE, CA_LOCKED, CA_UNREADABLE, CA_TRUST_DOMAIN.
  */
-export async function openOffice(directory: string, wanted: { trustDomain?: string; earlier?: string } = {}): Promise<OpenOffice> {
+export async function openOffice(
+  directory: string,
+  wanted: { trustDomain?: string; earlier?: string; isKept?: boolean } = {},
+): Promise<OpenOffice> {
   const files = new AuthorityFiles(directory);
   if (wanted.trustDomain === undefined && !files.exists)
     throw new Fault('CA_NONE', 'unavailable', `there is no authority in ${directory}`, { hint: '`meshctl certs init` makes one' });
-  const unlock = await lockAuthority(directory);
+  const unlock = await lockAuthority(directory, wanted.isKept);
   let record: LocalRecord | undefined;
   try {
     if (wanted.trustDomain !== undefined) ensureAuthority(files, wanted.trustDomain, Date.now());

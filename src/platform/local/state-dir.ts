@@ -107,7 +107,7 @@ export async function endLeftovers(state: StateDir, graceMs: number): Promise<nu
 
 /** Takes the lock of the state directory, or throws STATE_LOCKED naming the owner. A lock of a dead process is taken over. */
 export function takeLock(state: StateDir): () => void {
-  const taken = takeLockAt(state.lock);
+  const taken = takeLockAt(state.lock, true);
   if (typeof taken === 'function') return taken;
   throw new Fault('STATE_LOCKED', 'conflict', `the state directory ${state.root} belongs to a running mesh (pid ${taken.pid})`, {
     hint: '`meshctl down` stops it, or choose another directory with --state',

@@ -4,9 +4,14 @@ import { codeOf } from '../../base/fault.ts';
 import { readIfThere, readJsonIfThere } from './files.ts';
 import { isAlive, type ProcessRecord, recordOf } from './proc.ts';
 
-/** Gives the function that frees the lock, or the live process that has it. */
-export function takeLockAt(lock: string): (() => void) | ProcessRecord {
-  const own = JSON.stringify(recordOf(process.pid));
+export interface LockOwner extends ProcessRecord {
+  /** It will not give it back in a moment. */
+  readonly isKept: boolean;
+}
+
+/** Gives the function that frees the lock, or the live process that has it. `isKept` tells others that waiting is no use. */
+export function takeLockAt(lock: string, isKept: boolean): (() => void) | LockOwner {
+  const own = JSON.stringify({ ...recordOf(process.pid), isKept } satisfies LockOwner);
   const temporary = `${lock}.${process.pid}`;
   for (;;) {
     writeFileSync(temporary, own, { mode: 0o600 });
@@ -23,7 +28,7 @@ export function takeLockAt(lock: string): (() => void) | ProcessRecord {
     }
     const text = readIfThere(lock);
     if (text === undefined) continue;
-    const owner = readJsonIfThere(lock) as ProcessRecord | undefined;
+    const owner = readJsonIfThere(lock) as LockOwner | undefined;
     if (owner !== undefined && isAlive(owner)) return owner;
     // Of several that see the stale lock one wins the rename; if it took away a fresh one it is put back.
     const aside = `${lock}.stale-${process.pid}`;
