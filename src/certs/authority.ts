@@ -270,7 +270,9 @@ export class Authority {
         throw wrong(`the authority's certificate ${ca.name} cannot be read`, cause);
       }
     }
-    for (const { ca, x509, key } of this.#all.values()) {
+    for (const { ca, x509, parsed, key } of this.#all.values()) {
+      if (parsed.isCa !== true || parsed.keyUsage?.includes('keyCertSign') === false)
+        throw wrong(`${ca.name} is no authority: it may sign nothing`);
       const root = this.#all.get(ca.root);
       const belongs = root?.ca.kind === 'root' && x509.verify(root.x509.publicKey) && (key === undefined || x509.checkPrivateKey(key));
       if (!belongs) throw wrong(`the authority's certificates and keys do not belong together (${ca.name})`);

@@ -41,7 +41,7 @@ class Shop extends Workplace {
     this.write('app/app.js', APP);
     this.write(
       'mesh.yaml',
-      `apiVersion: meshctl.dev/v1\nkind: Mesh\nname: shop\ningress: {routes: [{path: /, service: front}]}\nservices:\n  front: {command: [node, app.js], cwd: app, calls: [back]}\n  back: {command: [node, app.js], cwd: app, instances: 2}\n  vault: {command: [node, app.js], cwd: app}\npolicy: [policy.yaml]\n`,
+      `apiVersion: meshctl.dev/v1\nkind: Mesh\nname: shop\ningress: {routes: [{path: /, service: front}]}\nservices:\n  front: {command: [node, app.js], cwd: app, calls: [back], workloadApi: true}\n  back: {command: [node, app.js], cwd: app, instances: 2}\n  vault: {command: [node, app.js], cwd: app, workloadApi: true}\npolicy: [policy.yaml]\n`,
     );
     this.write(
       'policy.yaml',
@@ -165,4 +165,18 @@ test('without isolation the same attacker reaches the other service: the limit t
   const vault = shop.reach('vault-0');
   assert.match(await shop.attack(connectTo(vault.host, vault.app)), /200 OK REACHED$/);
   assert.match(await shop.attack(read(`/proc/${shop.pidOf('front-0', 'proxyPid')}/environ`)), /bytes read/);
+});
+
+test('the Workload API takes a service by its own socket, and its socket takes no other service', { skip }, async () => {
+  await using shop = new Shop();
+  await shop.up('--isolate');
+  // The preface of HTTP/2 is answered by settings: somebody is there who lets this process in.
+  const knock = (path: string): string =>
+    `return new Promise((done) => { const s = require('net').connect(${path}); s.on('connect', () => s.write('PRI * HTTP/2.0\\r\\n\\r\\nSM\\r\\n\\r\\n' + String.fromCharCode(0, 0, 0, 4, 0, 0, 0, 0, 0), 'latin1')); s.on('data', (p) => { done('answered ' + p[3]); s.destroy(); }); s.on('error', (e) => done('failed ' + e.code)); });`;
+  assert.equal(await shop.attack(knock("process.env.SPIFFE_ENDPOINT_SOCKET.slice('unix://'.length)")), 'answered 4');
+  const others = "process.env.SPIFFE_ENDPOINT_SOCKET.slice('unix://'.length).replace('front-0', 'vault-0')";
+  assert.equal(await shop.attack(knock(others)), 'failed EACCES');
+  const list =
+    "return require('fs').readdirSync(require('path').dirname(process.env.SPIFFE_ENDPOINT_SOCKET.slice('unix://'.length))).join();";
+  assert.equal(await shop.attack(list), 'failed EACCES');
 });

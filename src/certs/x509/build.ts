@@ -4,10 +4,24 @@ import { createCipheriv, createHash, type KeyObject, pbkdf2Sync, randomBytes, si
 import forge from 'node-forge';
 import { addressBytes } from '../address.ts';
 import { type CertificateKind, PROFILES } from '../profile.ts';
+import {
+  type Asn1,
+  bitString,
+  context,
+  contextBytes,
+  fromDer,
+  integer,
+  nothing,
+  objectId,
+  octets,
+  positive,
+  sequence,
+  toDer,
+  unsigned,
+} from './asn1.ts';
 
 const { asn1 } = forge;
 const { Class, Type } = asn1;
-type Asn1 = forge.asn1.Asn1;
 
 const OID = {
   ecdsaSha256: '1.2.840.10045.4.3.2',
@@ -63,17 +77,17 @@ export interface BuiltCertificate {
 /** A signed certificate for the template. Throws TypeError for a signer of a kind that is not made here, and for an address that is none. */
 export function buildCertificate(template: CertificateTemplate, signer: KeyObject): BuiltCertificate {
   const subject = name(template.commonName);
-  const subjectDer = toBuffer(subject);
+  const subjectDer = toDer(subject);
   const keyId = keyIdentifier(template.spki);
   const tbs = sequence([
-    asn1.create(Class.CONTEXT_SPECIFIC, 0, true, [integer(Buffer.from([2]))]),
+    context(0, [integer(Buffer.from([2]))]),
     integer(template.serial),
     algorithm(signer),
-    template.issuerName === undefined ? subject : fromBuffer(template.issuerName),
+    template.issuerName === undefined ? subject : fromDer(template.issuerName),
     sequence([time(template.notBeforeMs), time(template.notAfterMs)]),
     subject,
-    fromBuffer(template.spki),
-    asn1.create(Class.CONTEXT_SPECIFIC, 3, true, [sequence(extensions(template, keyId))]),
+    fromDer(template.spki),
+    context(3, [sequence(extensions(template, keyId))]),
   ]);
   return { der: signed(tbs, signer), subjectName: subjectDer, keyId };
 }
@@ -108,7 +122,7 @@ export function buildRevocations(template: RevocationTemplate, signer: KeyObject
   const tbs = sequence([
     integer(Buffer.from([1])),
     algorithm(signer),
-    fromBuffer(template.issuerName),
+    fromDer(template.issuerName),
     time(template.thisUpdateMs),
     time(template.nextUpdateMs),
     ...(entries.length === 0 ? [] : [sequence(entries)]),
@@ -131,9 +145,8 @@ export function encryptPkcs8(pkcs8: Buffer, passphrase: string): Buffer {
   const iv = randomBytes(16);
   const cipher = createCipheriv('aes-256-cbc', pbkdf2Sync(passphrase, salt, PBKDF2_ROUNDS, 32, 'sha256'), iv);
   const encrypted = Buffer.concat([cipher.update(pkcs8), cipher.final()]);
-  const nothing = asn1.create(Class.UNIVERSAL, Type.NULL, false, '');
-  const derivation = sequence([octets(salt), integer(unsigned(PBKDF2_ROUNDS)), sequence([objectId(OID.hmacSha256), nothing])]);
-  return toBuffer(
+  const derivation = sequence([octets(salt), integer(unsigned(PBKDF2_ROUNDS)), sequence([objectId(OID.hmacSha256), nothing()])]);
+  return toDer(
     sequence([
       sequence([
         objectId(OID.pbes2),
@@ -145,8 +158,8 @@ export function encryptPkcs8(pkcs8: Buffer, passphrase: string): Buffer {
 }
 
 function signed(tbs: Asn1, signer: KeyObject): Buffer {
-  const signature = sign(SIGNATURES[signatureOid(signer)] ?? null, toBuffer(tbs), signer);
-  return toBuffer(sequence([tbs, algorithm(signer), bitString(signature, 0)]));
+  const signature = sign(SIGNATURES[signatureOid(signer)] ?? null, toDer(tbs), signer);
+  return toDer(sequence([tbs, algorithm(signer), bitString(signature, 0)]));
 }
 
 const SIGNATURES: Readonly<Record<string, string | undefined>> = {
@@ -164,7 +177,7 @@ function signatureOid({ asymmetricKeyType, asymmetricKeyDetails }: KeyObject): s
 
 /** SHA-256 of the key's bit string, cut to 160 bits (RFC 7093 section 2, method 1). */
 export function keyIdentifier(spki: Buffer): Buffer {
-  const parsed = fromBuffer(spki).value;
+  const parsed = fromDer(spki).value;
   const bits = Array.isArray(parsed) ? parsed[1]?.value : undefined;
   if (typeof bits !== 'string') throw new TypeError('not a SubjectPublicKeyInfo');
   return createHash('sha256').update(Buffer.from(bits, 'binary').subarray(1)).digest().subarray(0, 20);
@@ -189,9 +202,9 @@ function extensions(template: CertificateTemplate, keyId: Buffer): Asn1[] {
   const { permitted = [], excluded = [] } = template.uriHosts ?? {};
   if (permitted.length + excluded.length > 0) add(OID.nameConstraints, true, nameConstraints(permitted, excluded));
   const names = [
-    ...(template.uri === undefined ? [] : [generalName(6, Buffer.from(template.uri))]),
-    ...(template.dnsNames ?? []).map((dns) => generalName(2, Buffer.from(dns))),
-    ...(template.ips ?? []).map((ip) => generalName(7, ipBytes(ip))),
+    ...(template.uri === undefined ? [] : [contextBytes(6, Buffer.from(template.uri))]),
+    ...(template.dnsNames ?? []).map((dns) => contextBytes(2, Buffer.from(dns))),
+    ...(template.ips ?? []).map((ip) => contextBytes(7, ipBytes(ip))),
   ];
   if (names.length > 0) add(OID.subjectAltName, template.commonName === undefined, sequence(names));
   return list;
@@ -200,12 +213,12 @@ function extensions(template: CertificateTemplate, keyId: Buffer): Asn1[] {
 function extension(oid: string, critical: boolean, value: Asn1): Asn1 {
   const parts = [objectId(oid)];
   if (critical) parts.push(asn1.create(Class.UNIVERSAL, Type.BOOLEAN, false, '\xff'));
-  parts.push(octets(toBuffer(value)));
+  parts.push(octets(toDer(value)));
   return sequence(parts);
 }
 
 function authorityKeyId(id: Buffer): Asn1 {
-  return sequence([asn1.create(Class.CONTEXT_SPECIFIC, 0, false, id.toString('binary'))]);
+  return sequence([contextBytes(0, id)]);
 }
 
 function nameConstraints(permitted: readonly string[], excluded: readonly string[]): Asn1 {
@@ -217,30 +230,16 @@ function nameConstraints(permitted: readonly string[], excluded: readonly string
             Class.CONTEXT_SPECIFIC,
             tag,
             true,
-            hosts.map((host) => sequence([generalName(6, Buffer.from(host))])),
+            hosts.map((host) => sequence([contextBytes(6, Buffer.from(host))])),
           ),
         ];
   return sequence([...subtrees(0, permitted), ...subtrees(1, excluded)]);
-}
-
-function generalName(tag: number, bytes: Buffer): Asn1 {
-  return asn1.create(Class.CONTEXT_SPECIFIC, tag, false, bytes.toString('binary'));
 }
 
 function ipBytes(ip: string): Buffer {
   const bytes = addressBytes(ip);
   if (bytes === undefined) throw new TypeError(`\`${ip}\` is no IP address`);
   return bytes;
-}
-
-/** Big-endian without leading zeros, and with one where the first bit is set. */
-function unsigned(value: number): Buffer {
-  const hex = value.toString(16);
-  return positive(Buffer.from(hex.length % 2 === 0 ? hex : `0${hex}`, 'hex'));
-}
-
-function positive(bytes: Buffer): Buffer {
-  return (bytes[0] ?? 0) >= 0x80 ? Buffer.concat([Buffer.from([0]), bytes]) : bytes;
 }
 
 // KeyUsage bits are counted from the most significant one; DER wants no trailing zero bits (X.690 section 11.2.2).
@@ -273,34 +272,5 @@ function time(ms: number): Asn1 {
 function algorithm(signer: KeyObject): Asn1 {
   const oid = signatureOid(signer);
   // RSA has NULL for its parameters (RFC 4055 section 5), the others have none.
-  return sequence([objectId(oid), ...(oid === OID.rsaSha256 ? [asn1.create(Class.UNIVERSAL, Type.NULL, false, '')] : [])]);
-}
-
-function sequence(parts: Asn1[]): Asn1 {
-  return asn1.create(Class.UNIVERSAL, Type.SEQUENCE, true, parts);
-}
-
-function integer(bytes: Buffer): Asn1 {
-  return asn1.create(Class.UNIVERSAL, Type.INTEGER, false, bytes.toString('binary'));
-}
-
-function octets(bytes: Buffer): Asn1 {
-  return asn1.create(Class.UNIVERSAL, Type.OCTETSTRING, false, bytes.toString('binary'));
-}
-
-function bitString(bytes: Buffer, unusedBits: number): Asn1 {
-  return asn1.create(Class.UNIVERSAL, Type.BITSTRING, false, String.fromCharCode(unusedBits) + bytes.toString('binary'));
-}
-
-function objectId(oid: string): Asn1 {
-  return asn1.create(Class.UNIVERSAL, Type.OID, false, asn1.oidToDer(oid).getBytes());
-}
-
-function toBuffer(value: Asn1): Buffer {
-  return Buffer.from(asn1.toDer(value).getBytes(), 'binary');
-}
-
-// Bit strings stay bytes: forge would otherwise decode what looks like nested ASN.1 inside them.
-function fromBuffer(der: Buffer): Asn1 {
-  return asn1.fromDer(der.toString('binary'), { strict: true, decodeBitStrings: false } as unknown as boolean);
+  return sequence([objectId(oid), ...(oid === OID.rsaSha256 ? [nothing()] : [])]);
 }

@@ -2,11 +2,11 @@
 // node-forge's own writer of PKCS#12 knows RSA keys only, so the container is put together here.
 import { createHmac, randomBytes } from 'node:crypto';
 import forge from 'node-forge';
+import { type Asn1, context, fromDer, integer, nothing, objectId, octets, sequence, set, toDer, unsigned } from './asn1.ts';
 import { encryptPkcs8 } from './build.ts';
 
 const { asn1 } = forge;
 const { Class, Type } = asn1;
-type Asn1 = forge.asn1.Asn1;
 
 const OID = {
   data: '1.2.840.113549.1.7.1',
@@ -76,10 +76,10 @@ export function formatPkcs12(key: Buffer, chain: readonly Buffer[], passphrase: 
     attribute(OID.friendlyName, asn1.create(Class.UNIVERSAL, Type.BMPSTRING, false, name)),
     attribute(OID.localKeyId, octets(id)),
   ]);
-  const keys = sequence([sequence([oid(OID.shroudedKeyBag), explicit(fromDer(encryptPkcs8(key, passphrase))), attributes])]);
+  const keys = sequence([sequence([objectId(OID.shroudedKeyBag), explicit(fromDer(encryptPkcs8(key, passphrase))), attributes])]);
   const certificates = sequence(
     chain.map((der, i) =>
-      sequence([oid(OID.certBag), explicit(sequence([oid(OID.x509), explicit(octets(der))])), ...(i === 0 ? [attributes] : [])]),
+      sequence([objectId(OID.certBag), explicit(sequence([objectId(OID.x509), explicit(octets(der))])), ...(i === 0 ? [attributes] : [])]),
     ),
   );
   const safe = toDer(sequence([data(certificates), data(keys)]));
@@ -106,13 +106,9 @@ export function formatPkcs12(key: Buffer, chain: readonly Buffer[], passphrase: 
   const mac = createHmac('sha256', Buffer.from(macKey.getBytes(), 'binary')).update(safe).digest();
   return toDer(
     sequence([
-      integer(3),
-      sequence([oid(OID.data), explicit(octets(safe))]),
-      sequence([
-        sequence([sequence([oid(OID.sha256), asn1.create(Class.UNIVERSAL, Type.NULL, false, '')]), octets(mac)]),
-        octets(salt),
-        integer(MAC_ROUNDS),
-      ]),
+      integer(unsigned(3)),
+      sequence([objectId(OID.data), explicit(octets(safe))]),
+      sequence([sequence([sequence([objectId(OID.sha256), nothing()]), octets(mac)]), octets(salt), integer(unsigned(MAC_ROUNDS))]),
     ]),
   );
 }
@@ -135,46 +131,16 @@ export function parsePkcs7(der: Buffer): Buffer[] {
 
 /** A PKCS#7 that holds certificates and no signature. */
 export function formatPkcs7(certificates: readonly Buffer[]): Buffer {
-  const signed = sequence([
-    integer(1),
-    set([]),
-    sequence([oid(OID.data)]),
-    asn1.create(Class.CONTEXT_SPECIFIC, 0, true, certificates.map(fromDer)),
-    set([]),
-  ]);
-  return toDer(sequence([oid(OID.signedData), explicit(signed)]));
+  const signed = sequence([integer(unsigned(1)), set([]), sequence([objectId(OID.data)]), context(0, certificates.map(fromDer)), set([])]);
+  return toDer(sequence([objectId(OID.signedData), explicit(signed)]));
 }
 
 function data(content: Asn1): Asn1 {
-  return sequence([oid(OID.data), explicit(octets(toDer(content)))]);
+  return sequence([objectId(OID.data), explicit(octets(toDer(content)))]);
 }
 
 function attribute(type: string, value: Asn1): Asn1 {
-  return sequence([oid(type), set([value])]);
-}
-
-function sequence(parts: readonly Asn1[]): Asn1 {
-  return asn1.create(Class.UNIVERSAL, Type.SEQUENCE, true, [...parts]);
-}
-
-function set(parts: readonly Asn1[]): Asn1 {
-  return asn1.create(Class.UNIVERSAL, Type.SET, true, [...parts]);
-}
-
-function explicit(part: Asn1): Asn1 {
-  return asn1.create(Class.CONTEXT_SPECIFIC, 0, true, [part]);
-}
-
-function oid(text: string): Asn1 {
-  return asn1.create(Class.UNIVERSAL, Type.OID, false, asn1.oidToDer(text).getBytes());
-}
-
-function octets(bytes: Buffer): Asn1 {
-  return asn1.create(Class.UNIVERSAL, Type.OCTETSTRING, false, bytes.toString('binary'));
-}
-
-function integer(value: number): Asn1 {
-  return asn1.create(Class.UNIVERSAL, Type.INTEGER, false, asn1.integerToDer(value).getBytes());
+  return sequence([objectId(type), set([value])]);
 }
 
 function parts(node: Asn1 | undefined): Asn1[] {
@@ -182,10 +148,6 @@ function parts(node: Asn1 | undefined): Asn1[] {
   return node.value;
 }
 
-function toDer(node: Asn1): Buffer {
-  return Buffer.from(asn1.toDer(node).getBytes(), 'binary');
-}
-
-function fromDer(der: Buffer): Asn1 {
-  return asn1.fromDer(der.toString('binary'), { strict: true, decodeBitStrings: false } as unknown as boolean);
+function explicit(part: Asn1): Asn1 {
+  return context(0, [part]);
 }

@@ -72,6 +72,7 @@ export class Isolation {
     if (!existsSync(dirname(isolation.socketPath))) return;
     isolation.remove();
     rmSync(dirname(isolation.socketPath), { recursive: true, force: true });
+    rmSync(isolation.sharedDirectory, { recursive: true, force: true });
   }
 
   /** The words before a command that run it as the proxies' user in the root namespace: the ingress. */

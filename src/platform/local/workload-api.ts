@@ -1,6 +1,6 @@
 // The supervisor's side of the Workload API: the process that serves it, while a service asks for it.
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, closeSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -35,7 +35,9 @@ export class WorkloadServer {
     this.#onChildren = onChildren;
     this.#directory = shared ?? directoryFor(state);
     rmSync(this.#directory, { recursive: true, force: true });
-    mkdirSync(this.#directory, { recursive: true, mode: shared === undefined ? 0o700 : 0o711 });
+    mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
+    // Whatever the umask: isolated services pass through to their own socket and look at nothing.
+    if (shared !== undefined) chmodSync(this.#directory, 0o711);
   }
 
   get pid(): number | undefined {
