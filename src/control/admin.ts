@@ -2,17 +2,19 @@
 import { Fault } from '../base/fault.ts';
 import type { Finding } from '../base/finding.ts';
 import { lifeLeftPercent } from '../certs/renewal.ts';
-import { INGRESS } from '../mesh/identity.ts';
 import type { InstanceState, ProxyCommand, ResourceSample } from '../mesh/messages.ts';
 import type { ProxySnapshot } from '../mesh/snapshot.ts';
 import type { MeshSpec } from '../mesh/spec.ts';
+import type { TapEvent, TapFilter } from '../mesh/tap.ts';
 import type { Audit } from '../policy/compile.ts';
 import type { PolicyText } from '../policy/document.ts';
 import { lintPolicy } from '../policy/lint.ts';
-import { goldenRows, type Stat } from '../signals/golden.ts';
+import type { Exposition } from '../signals/exposition.ts';
+import type { Stat, StatKind } from '../signals/golden.ts';
 import { assembleTrace, type Trace } from '../traces/assemble.ts';
 import { CERTS_HANDLERS, type CertsMethod, type CertsMethods, runCertsMethod } from './certs.ts';
 import type { ControlPlane } from './plane.ts';
+import { type Edges, edgesOf, exposeAll, type StatQuery, statOf, type TimelineStep, timelineOf } from './signals.ts';
 import type { PolicyRevision, TraceMatch } from './store.ts';
 import { observe, type Traffic } from './traffic.ts';
 
@@ -36,7 +38,16 @@ export interface AdminMethods extends CertsMethods {
   'instances.set': { params: { instances: InstanceState[] }; result: null };
   'resources.add': { params: { samples: ResourceSample[] }; result: null };
   status: { params: null; result: StatusReport };
-  stat: { params: { windowMs: number; service?: string }; result: Stat };
+  stat: { params: StatQuery; result: Stat };
+  edges: { params: StatQuery; result: Edges };
+  timeline: {
+    params: { fromMs: number; toMs: number; stepMs: number; by?: StatKind; service?: string };
+    result: { steps: TimelineStep[] };
+  };
+  'tap.open': { params: { filter: TapFilter; perSecond: number }; result: { id: number } };
+  'tap.read': { params: { id: number }; result: { events: TapEvent[]; dropped: number; proxies: number } };
+  'tap.close': { params: { id: number }; result: null };
+  metrics: { params: Exposition; result: { text: string } };
   'trace.get': { params: { id: string }; result: { trace: Trace } | { candidates: TraceMatch[] } };
   'trace.recent': { params: { denied: boolean; limit: number }; result: TraceMatch[] };
   'policy.lint': { params: { files: PolicyText[] }; result: { findings: Finding[] } };
@@ -142,33 +153,20 @@ const HANDLERS: Handlers = {
       }),
     };
   },
-  stat: (plane, { windowMs, service }) => {
-    const to = plane.now();
-    const from = Math.max(to - windowMs, Math.min(to - 1000, plane.mesh.startedAtMs));
-    const seconds = (to - from) / 1000;
-    const { spec } = plane.mesh;
-    const known = [
-      ...(spec.ingress === undefined ? [] : [{ name: INGRESS, protocol: 'http' as const }]),
-      ...Object.values(spec.services).map((each) => ({
-        name: each.name,
-        protocol: each.ports[0]?.protocol === 'tcp' ? ('tcp' as const) : ('http' as const),
-      })),
-    ];
-    const wanted = service === undefined ? known : known.filter((each) => each.name === service);
-    if (wanted.length === 0)
-      throw new Fault('SERVICE_UNKNOWN', 'not-found', `the mesh has no service \`${service}\``, {
-        hint: `its services are ${known.map((each) => each.name).join(', ')}`,
-      });
-    return {
-      window: { from: new Date(from).toISOString(), to: new Date(to).toISOString(), seconds },
-      completeness: {
-        proxiesAnswered: plane.loads.answered(plane.instances, to),
-        proxiesTotal: plane.instances.length,
-        samplesDropped: plane.samplesDropped + plane.store.droppedSpans,
-      },
-      rows: goldenRows(wanted, plane.store.window(from), plane.loads.of(plane.instances, to), seconds),
-    };
+  stat: (plane, query) => statOf(plane, query),
+  edges: (plane, query) => edgesOf(plane, query),
+  timeline: (plane, query) => ({ steps: timelineOf(plane, query) }),
+  'tap.open': (plane, { filter, perSecond }) => {
+    // A service that is not there is a slip of the pen, and an empty screen would not say so.
+    if (filter.service !== undefined) statOf(plane, { windowMs: 1000, service: filter.service });
+    return { id: plane.taps.open(plane, filter, perSecond) };
   },
+  'tap.read': (plane, { id }) => plane.taps.read(plane, id),
+  'tap.close': (plane, { id }) => {
+    plane.taps.close(plane, id);
+    return null;
+  },
+  metrics: (plane, options) => ({ text: exposeAll(plane, options) }),
   'trace.get': (plane, { id }) => {
     const matches = plane.store.findTraces(id, MAX_CANDIDATES);
     if (matches.length > 1) return { candidates: matches };

@@ -89,6 +89,9 @@ export class ProxySession {
       case 'result':
         this.#commands.settle(message.id, message.answer);
         return;
+      case 'tap':
+        this.#plane.taps.push(message.tap, message.events, message.dropped);
+        return;
       case 'trusts':
         this.trusts = message.sequence;
         return;
@@ -116,6 +119,11 @@ export class ProxySession {
   /** What the proxy answers; undefined when it does not in time. */
   command(command: ProxyCommand, limitMs = COMMAND_LIMIT_MS): Promise<ProxyAnswer | undefined> {
     return this.#commands.ask(limitMs, (id) => this.#send({ kind: 'command', id, command }));
+  }
+
+  /** A command that has no answer. */
+  tell(command: ProxyCommand): void {
+    if (this.#accepted) this.#send({ kind: 'command', id: 0, command });
   }
 
   /** Its certificate is worth nothing any more: it proves with a new token who it is, and gets another for a new key. */

@@ -13,7 +13,7 @@ interface Reading {
 export class Loads {
   readonly #last = new Map<string, Reading>();
   readonly #cpuPercent = new Map<string, number>();
-  readonly #gauges = new Map<string, { atMs: number; gauges: Gauges }>();
+  readonly #gauges = new Map<string, { atMs: number; gauges: Gauges; proxyCpuPercent: number | null }>();
 
   addResources(samples: readonly ResourceSample[], atMs: number): void {
     for (const sample of samples) {
@@ -27,7 +27,12 @@ export class Loads {
   }
 
   addGauges(instance: string, gauges: Gauges, atMs: number): void {
-    this.#gauges.set(instance, { atMs, gauges });
+    const before = this.#gauges.get(instance);
+    // A restarted proxy begins again at zero.
+    const spent = before === undefined ? -1 : gauges.cpuMs - before.gauges.cpuMs;
+    const proxyCpuPercent =
+      before === undefined || spent < 0 || atMs <= before.atMs ? null : Math.round((spent / (atMs - before.atMs)) * 1000) / 10;
+    this.#gauges.set(instance, { atMs, gauges, proxyCpuPercent });
   }
 
   gaugesOf(instance: string): Gauges | undefined {
@@ -44,13 +49,23 @@ export class Loads {
     return instances.map(({ service, instance, state }) => {
       const reading = this.#last.get(instance);
       const fresh = reading !== undefined && nowMs - reading.atMs < STALE_MS;
-      const gauge = this.#gauges.get(instance);
+      const held = this.#gauges.get(instance);
+      const gauge = held !== undefined && nowMs - held.atMs < STALE_MS ? held : undefined;
       return {
         service,
         instance,
         cpuPercent: fresh ? (this.#cpuPercent.get(instance) ?? null) : null,
         memoryBytes: fresh ? reading.sample.memoryBytes : null,
-        inFlight: gauge !== undefined && nowMs - gauge.atMs < STALE_MS ? gauge.gauges.inFlight : null,
+        inFlight: gauge?.gauges.inFlight ?? null,
+        cpuLimitPercent: fresh ? (reading.sample.cpuLimitPercent ?? null) : null,
+        memoryLimitBytes: fresh ? (reading.sample.memoryLimitBytes ?? null) : null,
+        openConnections: gauge?.gauges.openConnections ?? null,
+        queued: gauge?.gauges.queued ?? null,
+        queueLimit: gauge?.gauges.queueLimit ?? null,
+        circuitPercent: gauge === undefined ? null : Math.round(gauge.gauges.circuit * 1000) / 10,
+        proxyLoopPercent: gauge === undefined ? null : Math.round(gauge.gauges.eventLoopUtilization * 1000) / 10,
+        proxyCpuPercent: gauge?.proxyCpuPercent ?? null,
+        proxyMemoryBytes: gauge?.gauges.memoryBytes ?? null,
         ready: state === 'ready',
       };
     });

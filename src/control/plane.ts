@@ -21,6 +21,7 @@ import { Loads } from './loads.ts';
 import type { Office } from './office.ts';
 import { sliceSnapshot } from './slice.ts';
 import type { PolicyRevision, Store } from './store.ts';
+import { Taps } from './taps.ts';
 
 export interface MeshState {
   readonly spec: MeshSpec;
@@ -39,6 +40,7 @@ export class ControlPlane {
   readonly office: Office;
   readonly store: Store;
   readonly loads = new Loads();
+  readonly taps = new Taps();
   readonly sessions = new Map<string, ProxySession>();
   readonly now: () => number;
   readonly startedAtMs: number;

@@ -35,8 +35,12 @@ export interface Store {
   /** Both take effect at the next flush, at the latest after FLUSH_MS. */
   addSpans(spans: readonly Span[]): void;
   addSamples(proxy: { id: string; epoch: string; service: string; instance: string }, atMs: number, series: readonly SeriesSample[]): void;
-  /** Growth of inbound series since `fromMs`. */
-  window(fromMs: number): WindowSeries[];
+  /** Growth of every series after `fromMs`, until `toMs` or now. */
+  window(fromMs: number, toMs?: number): WindowSeries[];
+  /** What these proxies have counted since each of their processes began. */
+  totals(proxies: readonly string[]): WindowSeries[];
+  /** The same in steps of `stepMs`, by number from `fromMs` on; steps without data are missing. */
+  timeline(fromMs: number, toMs: number, stepMs: number): Map<number, WindowSeries[]>;
   /** Whole ids or prefixes of trace ids and request ids. At most `limit`. */
   findTraces(id: string, limit: number): TraceMatch[];
   /** Newest first. */

@@ -2,6 +2,7 @@
 // Unknown kinds are ignored by both sides; a higher protocol number is refused with a message.
 import type { FaultRecord } from '../base/fault.ts';
 import type { ProxySnapshot } from './snapshot.ts';
+import type { TapEvent, TapFilter } from './tap.ts';
 
 export const PROTOCOL = 1;
 
@@ -31,6 +32,7 @@ export type FromProxy =
   | { readonly kind: 'dropped'; readonly what: 'spans' | 'metrics'; readonly count: number }
   /** The bundle of this sequence is in force. */
   | { readonly kind: 'trusts'; readonly sequence: number }
+  | { readonly kind: 'tap'; readonly tap: number; readonly events: readonly TapEvent[]; readonly dropped: number }
   /** The answer to `command`. */
   | { readonly kind: 'result'; readonly id: number; readonly answer: ProxyAnswer };
 
@@ -58,7 +60,25 @@ export type ProxyCommand =
   /** A new key and certificate now. */
   | { readonly kind: 'renew' }
   /** A whole handshake with each of these proxies, and an answer from it, with the certificate in use. */
-  | { readonly kind: 'try'; readonly targets: readonly TrialTarget[] };
+  | { readonly kind: 'try'; readonly targets: readonly TrialTarget[] }
+  /** Requests that fit are sent as they end, so many a second at most, for so long. */
+  | { readonly kind: 'tap'; readonly tap: number; readonly filter: TapFilter; readonly perSecond: number; readonly forMs: number }
+  | { readonly kind: 'untap'; readonly tap: number }
+  /** Who is at the other end of its connections now. */
+  | { readonly kind: 'peers' };
+
+/** Connections to or from one certificate of another proxy. */
+export interface PeerLink {
+  readonly direction: 'inbound' | 'outbound';
+  /** SPIFFE id that the other end proved. */
+  readonly identity: string;
+  readonly serial: string;
+  readonly ownSerial: string;
+  /** `TLSv1.3` and `TLS_AES_256_GCM_SHA384`. */
+  readonly tls: string;
+  readonly cipher: string;
+  readonly connections: number;
+}
 
 export interface TrialTarget {
   readonly instance: string;
@@ -83,9 +103,11 @@ export interface ProxyAnswer {
   readonly serial?: string;
   /** `try`. */
   readonly trials?: readonly Trial[];
+  /** `peers`. */
+  readonly peers?: readonly PeerLink[];
 }
 
-/** One series, cumulative since the proxy's epoch. `buckets` are counts per bucket of signals/metrics.ts, not cumulative over bounds. */
+/** One series, cumulative since the proxy's epoch. Those that did not grow since the last message may be left out. */
 export interface SeriesSample {
   readonly direction: 'inbound' | 'outbound';
   /** Caller on the inbound side, callee on the outbound side; `-` for no identity. */
@@ -93,8 +115,15 @@ export interface SeriesSample {
   readonly protocol: 'http' | 'tcp';
   /** `2xx`, …, `tcp`, or the refusal. */
   readonly outcome: string;
+  /** `GET /orders/{id}`: a series of a route, over all callers. */
+  readonly route?: string;
   readonly count: number;
   readonly sumMs: number;
+  /** Of what was counted since the last message. */
+  readonly maxMs: number;
+  readonly requestBytes: number;
+  readonly responseBytes: number;
+  /** Pairs of index and count of the buckets of signals/metrics.ts that are not empty; not cumulative over bounds. */
   readonly buckets: readonly number[];
 }
 
@@ -106,6 +135,14 @@ export interface Gauges {
   readonly identityExpired: number;
   /** Connections that were made with an earlier certificate of this proxy and are still open. */
   readonly staleConnections: number;
+  /** Requests that wait for a connection to what the application calls, and how many may. */
+  readonly queued: number;
+  readonly queueLimit: number;
+  /** Of each service that is called: requests under way over what its `circuit` allows; the highest, 0 to 1. */
+  readonly circuit: number;
+  /** CPU time of the proxy since it started, and what it holds. */
+  readonly cpuMs: number;
+  readonly memoryBytes: number;
 }
 
 /** The supervisor and the command line speak requests and answers; either side may ask. */
@@ -139,4 +176,7 @@ export interface ResourceSample {
   readonly cpuMs: number;
   readonly memoryBytes: number;
   readonly processes: number;
+  /** Of the cgroup that the service runs in; missing where nothing limits it. 100 is one core. */
+  readonly cpuLimitPercent?: number;
+  readonly memoryLimitBytes?: number;
 }

@@ -200,6 +200,13 @@ export function policyFor(policy: CompiledPolicy, callee: string): CompiledPolic
   return { ...policy, allow: policy.allow.filter(concerns), deny: policy.deny.filter(concerns) };
 }
 
+/** Ids of the rules that allow something between the two; floors and `deny` apart. */
+export function rulesFor(policy: CompiledPolicy, caller: SpiffeId | undefined, callee: SpiffeId | undefined): string[] {
+  const index = indexOf(policy);
+  const fits = (all: readonly Who[], id: SpiffeId | undefined): boolean => all.some((who) => matchesWho(index, who, id));
+  return policy.allow.filter(({ from, to }) => fits(from, caller) && fits(to, callee)).map(({ id }) => id);
+}
+
 export function printCaller(caller: SpiffeId | undefined): string {
   return caller === undefined ? 'no identity' : printSpiffeId(caller);
 }

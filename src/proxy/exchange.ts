@@ -606,6 +606,8 @@ export class Exchange implements UpstreamEvents, Deadline {
       'http',
       status === undefined && refusal === undefined ? 'canceled' : this.#outcome(status, refusal),
       durationMs,
+      this.#requestBytes,
+      this.#responseBytes,
     );
     if (!tracing.sampled && refusal === undefined) return;
     this.#runtime.recorder.span({
@@ -659,8 +661,12 @@ export class Exchange implements UpstreamEvents, Deadline {
     const { peer } = this.#origin;
     const durationMs = nowMs() - this.#startMs;
     const outcome = this.#status === undefined ? 'canceled' : this.#outcome(this.#status, this.#refusal);
-    recorder.count('inbound', peer?.id.service ?? '-', 'http', outcome, durationMs);
+    recorder.count('inbound', peer?.id.service ?? '-', 'http', outcome, durationMs, this.#requestBytes, this.#responseBytes);
+    const path = this.#route?.path;
+    if (path !== undefined)
+      recorder.countRoute(this.#runtime.routes.of(this.#head.method, path), outcome, durationMs, this.#requestBytes, this.#responseBytes);
     const tracing = this.#tracing;
+    if (this.#runtime.tap.isOpen) this.#showTap(durationMs);
     if (tracing === undefined || tracing.serverSpanId === undefined || (!tracing.sampled && this.#refusal === undefined)) return;
     recorder.span({
       ...this.#spanBasics(tracing),
@@ -682,6 +688,33 @@ export class Exchange implements UpstreamEvents, Deadline {
       ...(this.#decision?.audited ? { audited: true as const } : {}),
       ...(this.#isGrpc ? { grpc: true as const } : {}),
     });
+  }
+
+  #showTap(durationMs: number): void {
+    const { peer } = this.#origin;
+    this.#runtime.tap.see(
+      {
+        atMs: this.#startMs + durationMs,
+        service: this.#runtime.service,
+        instance: this.#runtime.instance,
+        from: peer?.id.service ?? null,
+        fromId: peer?.printed ?? null,
+        protocol: 'http',
+        method: this.#head.method,
+        path: this.#route?.path ?? null,
+        status: this.#status ?? null,
+        refusal: this.#refusal ?? null,
+        verdict: this.#decision?.verdict ?? null,
+        rule: this.#decision?.rule ?? null,
+        rulePlace: this.#decision?.place ?? null,
+        durationMs,
+        requestBytes: this.#requestBytes,
+        responseBytes: this.#responseBytes,
+        requestId: this.#tracing?.requestId ?? null,
+        traceId: this.#tracing?.traceId ?? null,
+      },
+      this.#head.fields,
+    );
   }
 
   #spanBasics(tracing: Tracing) {

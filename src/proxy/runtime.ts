@@ -6,7 +6,9 @@ import type { RateLimits } from './rate-limit.ts';
 import type { Recorder } from './record.ts';
 import type { RequestMemory } from './request-memory.ts';
 import type { Revoked } from './revoked.ts';
+import type { Routes } from './route/template.ts';
 import type { Tables } from './tables.ts';
+import type { Tap } from './tap.ts';
 import type { Clusters } from './upstream/cluster.ts';
 import type { Pool } from './upstream/pool.ts';
 
@@ -15,6 +17,7 @@ export interface Runtime {
   readonly instance: string;
   readonly credentials: Credentials;
   readonly recorder: Recorder;
+  readonly routes: Routes;
   readonly pool: Pool;
   readonly memory: RequestMemory;
   readonly clusters: Clusters;
@@ -22,6 +25,7 @@ export interface Runtime {
   readonly limits: RateLimits;
   readonly joins: Joins;
   readonly revoked: Revoked;
+  readonly tap: Tap;
   /** The one swapped reference; undefined until the first snapshot. */
   tables: Tables | undefined;
   draining: boolean;

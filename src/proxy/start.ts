@@ -1,7 +1,7 @@
 // One proxy: listeners, credentials, feed. Everything that it holds is closed by stop().
 
 import type { VerifiedPeer } from '../certs/peer.ts';
-import type { ProxyAnswer } from '../mesh/messages.ts';
+import type { PeerLink, ProxyAnswer } from '../mesh/messages.ts';
 import type { Bootstrap, OutboundListener, PlainListener, ProxyReport, Standalone } from './bootstrap.ts';
 import { Credentials } from './credentials.ts';
 import { Deadlines } from './deadlines.ts';
@@ -14,7 +14,9 @@ import { RateLimits } from './rate-limit.ts';
 import { Recorder } from './record.ts';
 import { RequestMemory } from './request-memory.ts';
 import { Revoked } from './revoked.ts';
+import { Routes } from './route/template.ts';
 import type { Runtime } from './runtime.ts';
+import { Tap } from './tap.ts';
 import { tryAll } from './trial.ts';
 import { Clusters } from './upstream/cluster.ts';
 import { watchHealth } from './upstream/health.ts';
@@ -61,6 +63,7 @@ export async function startProxy(
     instance,
     credentials,
     recorder,
+    routes: new Routes(),
     pool,
     memory: new RequestMemory(),
     clusters: new Clusters(),
@@ -68,6 +71,7 @@ export async function startProxy(
     limits: new RateLimits(),
     joins,
     revoked,
+    tap: new Tap(),
     tables: undefined,
     draining: false,
     log,
@@ -95,6 +99,7 @@ export async function startProxy(
   report({ kind: 'listening', ...ports, forward: plain.forward, ingress: plain.ingress, capture: plain.capture });
   const onCommand = async (command: CutOrTry): Promise<ProxyAnswer> => {
     if (command.kind === 'try') return { trials: await tryAll(command.targets, credentials, revoked) };
+    if (command.kind === 'peers') return { peers: merged([...[...inbound.values()].flatMap(({ links }) => links), ...pool.links]) };
     return { ended: cut(({ printed, serial }) => printed === command.identity || serial === command.serial) };
   };
   const staleConnections = (): number => [...inbound.values()].reduce((sum, { stale }) => sum + stale, pool.stale);
@@ -134,6 +139,17 @@ export async function startProxy(
       pool.closeAll();
     },
   };
+}
+
+/** Connections with the same certificates at both ends are one line. */
+function merged(links: readonly PeerLink[]): PeerLink[] {
+  const lines = new Map<string, PeerLink>();
+  for (const link of links) {
+    const key = JSON.stringify({ ...link, connections: 0 });
+    const line = lines.get(key);
+    lines.set(key, line === undefined ? link : { ...line, connections: line.connections + link.connections });
+  }
+  return [...lines.values()];
 }
 
 function createPlain(runtime: Runtime, { kind, port }: PlainListener): Listening {

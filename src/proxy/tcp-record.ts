@@ -20,7 +20,39 @@ export interface TcpFacts {
 
 export function recordTcp(runtime: Runtime, facts: TcpFacts): void {
   const durationMs = nowMs() - facts.startMs;
-  runtime.recorder.count(facts.kind === 'server' ? 'inbound' : 'outbound', facts.peerService ?? '-', 'tcp', facts.outcome, durationMs);
+  runtime.recorder.count(
+    facts.kind === 'server' ? 'inbound' : 'outbound',
+    facts.peerService ?? '-',
+    'tcp',
+    facts.outcome,
+    durationMs,
+    facts.requestBytes,
+    facts.responseBytes,
+  );
+  if (facts.kind === 'server' && runtime.tap.isOpen)
+    runtime.tap.see(
+      {
+        atMs: facts.startMs + durationMs,
+        service: runtime.service,
+        instance: runtime.instance,
+        from: facts.peerService ?? null,
+        fromId: facts.peerId,
+        protocol: 'tcp',
+        method: null,
+        path: null,
+        status: null,
+        refusal: facts.outcome === 'tcp' ? null : facts.outcome,
+        verdict: facts.decision?.verdict ?? null,
+        rule: facts.decision?.rule ?? null,
+        rulePlace: facts.decision?.place ?? null,
+        durationMs,
+        requestBytes: facts.requestBytes,
+        responseBytes: facts.responseBytes,
+        requestId: null,
+        traceId: null,
+      },
+      [],
+    );
   runtime.recorder.span({
     traceId: makeTraceId(),
     spanId: makeSpanId(),

@@ -4,7 +4,8 @@ import { BUCKET_BOUNDS_MS } from './metrics.ts';
 /** The q-quantile (0 to 1) in milliseconds; null without data. Beyond the last bound the last bound is given. */
 export function quantile(buckets: readonly number[], q: number): number | null {
   let total = 0;
-  for (const count of buckets) total += count;
+  // Holes are zeros.
+  for (const count of buckets) total += count ?? 0;
   if (total === 0) return null;
   const rank = q * total;
   let seen = 0;

@@ -6,7 +6,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { afterEach, beforeEach, test } from 'node:test';
 import type { SeriesSample } from '../../src/mesh/messages.ts';
 import { LocalStore } from '../../src/platform/local/store.ts';
-import { BUCKET_COUNT } from '../../src/signals/metrics.ts';
+
 import type { Span } from '../../src/traces/span.ts';
 import { makeSpan } from '../support/span.ts';
 
@@ -33,9 +33,18 @@ const span = (traceId: string, requestId: string, startMs = Date.now(), change: 
   makeSpan({ traceId, requestId, startMs, ...change });
 
 const sample = (count: number): SeriesSample => {
-  const buckets = new Array<number>(BUCKET_COUNT).fill(0);
-  buckets[3] = count;
-  return { direction: 'inbound', peer: 'ingress', protocol: 'http', outcome: '2xx', count, sumMs: count, buckets };
+  return {
+    direction: 'inbound',
+    peer: 'ingress',
+    protocol: 'http',
+    outcome: '2xx',
+    count,
+    sumMs: count,
+    maxMs: 1,
+    requestBytes: 10 * count,
+    responseBytes: 20 * count,
+    buckets: [3, count],
+  };
 };
 const total = (): number => store.window(0).reduce((sum, series) => sum + series.count, 0);
 
@@ -96,7 +105,8 @@ test('gives the newest traces, and the newest denials', () => {
 test('forgets what is older than the retention and keeps the rest', () => {
   const now = Date.now();
   store.addSpans([span('old', 'r1', now - 2 * HOUR), span('new', 'r2', now)]);
-  store.addSamples(PROXY, now - 2 * HOUR, [sample(5)]);
+  // Counters have ages of their own: a week by the minute.
+  store.addSamples(PROXY, now - 8 * 24 * HOUR, [sample(5)]);
   store.addSamples({ ...PROXY, epoch: 'e2' }, now, [sample(3)]);
   store.flush();
   store.prune(now);
@@ -129,7 +139,7 @@ test('refuses a database of a later version instead of guessing', () => {
   other.close();
   assert.throws(() => new LocalStore(directory, () => HOUR), { code: 'STORE_NEWER' });
   const mend = new DatabaseSync(join(directory, 'telemetry.db'));
-  mend.exec('PRAGMA user_version = 3');
+  mend.exec('PRAGMA user_version = 4');
   mend.close();
   store = new LocalStore(directory, () => HOUR);
 });

@@ -18,7 +18,7 @@ test('spans beyond the buffer are dropped and counted once', () => {
 test('label sets beyond the limit fold into one, and nothing is lost', () => {
   const recorder = new Recorder();
   for (let i = 0; i < MAX_SERIES + 500; i++) recorder.count('inbound', `peer-${i}`, 'http', '2xx', 1);
-  const series = recorder.series();
+  const series = recorder.series(true);
   assert.equal(series.length, MAX_SERIES + 1);
   assert.equal(series.find((each) => each.peer === '__other__')?.count, 500);
   assert.equal(
@@ -30,13 +30,10 @@ test('label sets beyond the limit fold into one, and nothing is lost', () => {
 test('a copy of the counters does not change afterwards', () => {
   const recorder = new Recorder();
   recorder.count('inbound', 'a', 'http', '2xx', 1);
-  const before = recorder.series();
+  const before = recorder.series(true);
   recorder.count('inbound', 'a', 'http', '2xx', 1);
   assert.equal(before[0]?.count, 1);
-  assert.equal(
-    before[0]?.buckets.reduce((a, b) => a + b, 0),
-    1,
-  );
+  assert.equal(before[0]?.buckets[1], 1);
 });
 
 test('remembers the newest requests only', () => {

@@ -68,7 +68,21 @@ test('counts what the service or the mesh did wrong as failure, not what the cal
 const series = (outcome: string, count: number, ms: number): WindowSeries => {
   const buckets = new Array<number>(BUCKET_COUNT).fill(0);
   buckets[bucketOf(ms)] = count;
-  return { service: 'web', instance: 'web-0', peer: 'ingress', protocol: 'http', outcome, count, buckets };
+  return {
+    service: 'web',
+    instance: 'web-0',
+    direction: 'inbound',
+    peer: 'ingress',
+    protocol: 'http',
+    outcome,
+    route: '',
+    count,
+    sumMs: count * ms,
+    maxMs: ms,
+    requestBytes: count * 10,
+    responseBytes: count * 100,
+    buckets,
+  };
 };
 const load = (change: Partial<InstanceLoad>): InstanceLoad => ({
   service: 'web',
@@ -97,12 +111,26 @@ test('adds up a service over its instances and outcomes', () => {
       requestsPerSecond: 10,
       successPercent: 90,
       deniedPerSecond: 2,
+      failuresPerSecond: { '5xx': 1 },
+      clientErrorsPerSecond: 0,
       p50Ms: 9.11,
       p95Ms: 175,
       p99Ms: 195,
+      maxMs: 200,
+      receivedBytesPerSecond: 100,
+      sentBytesPerSecond: 1000,
       cpuPercent: 15,
+      cpuLimitPercent: null,
       memoryBytes: 200,
+      memoryLimitBytes: null,
       inFlight: 2,
+      openConnections: null,
+      queued: null,
+      queueLimit: null,
+      circuitPercent: null,
+      proxyLoopPercent: null,
+      proxyCpuPercent: null,
+      proxyMemoryBytes: null,
     },
   );
 });

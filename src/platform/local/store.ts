@@ -11,18 +11,18 @@ import { Fault } from '../../base/fault.ts';
 import type { PolicyRevision, RecentQuery, Store, TraceMatch } from '../../control/store.ts';
 import type { SeriesSample } from '../../mesh/messages.ts';
 import type { WindowSeries } from '../../signals/golden.ts';
-import { addBuckets } from '../../signals/histogram.ts';
 import type { Span } from '../../traces/span.ts';
+import { POINTS_SCHEMA, type PointProxy, Points } from './points.ts';
 
 export const FLUSH_MS = 200;
 const PRUNE_EVERY_MS = 10_000;
 /** Newest spans kept, whatever their age: about 400 MiB. */
 const MAX_SPANS = 500_000;
-const SCHEMA_VERSION = 3;
+const SCHEMA_VERSION = 4;
 /** Spans that are read at once before others get their turn. */
 const PAGE = 2000;
-/** Newest points kept, whatever their age: about 150 MiB. */
-const MAX_POINTS = 500_000;
+/** Over this the oldest counters go, finest first. */
+const MAX_TELEMETRY_BYTES = 1024 * 1024 * 1024;
 /** What waits for the next flush; beyond it the oldest is dropped, so that a slow disk does not fill the memory. */
 const MAX_WAITING_SPANS = 100_000;
 
@@ -40,41 +40,19 @@ CREATE TABLE IF NOT EXISTS spans (
 CREATE INDEX IF NOT EXISTS spans_trace ON spans (trace_id);
 CREATE INDEX IF NOT EXISTS spans_request ON spans (request_id) WHERE request_id <> '';
 CREATE INDEX IF NOT EXISTS spans_denied ON spans (id) WHERE denied = 1;
-CREATE TABLE IF NOT EXISTS series (
-  id INTEGER PRIMARY KEY, proxy TEXT NOT NULL, epoch TEXT NOT NULL, service TEXT NOT NULL, instance TEXT NOT NULL, direction TEXT NOT NULL,
-  peer TEXT NOT NULL, protocol TEXT NOT NULL, outcome TEXT NOT NULL, last_at INTEGER NOT NULL, last_count INTEGER NOT NULL, last_sum REAL NOT NULL, last_buckets TEXT NOT NULL,
-  UNIQUE (proxy, epoch, direction, peer, protocol, outcome)
-) STRICT;
-CREATE TABLE IF NOT EXISTS points (series INTEGER NOT NULL, at INTEGER NOT NULL, count INTEGER NOT NULL, sum REAL NOT NULL, buckets TEXT NOT NULL) STRICT;
-CREATE INDEX IF NOT EXISTS points_at ON points (at);
-`;
+${POINTS_SCHEMA}`;
 
 type Row = Record<string, string | number | null>;
-
-interface Proxy {
-  readonly id: string;
-  readonly epoch: string;
-  readonly service: string;
-  readonly instance: string;
-}
-
-interface SeriesState {
-  readonly id: number;
-  readonly labels: Omit<WindowSeries, 'count' | 'buckets'> & { readonly direction: string };
-  count: number;
-  sum: number;
-  buckets: readonly number[];
-}
 
 export class LocalStore implements Store {
   readonly #control: DatabaseSync;
   readonly #telemetry: DatabaseSync;
   readonly #statements = new Map<string, StatementSync>();
-  readonly #series = new Map<string, SeriesState>();
+  readonly #points: Points;
   readonly #timers: NodeJS.Timeout[];
   readonly #retentionMs: () => number;
   #spans: Span[] = [];
-  #samples: { proxy: Proxy; atMs: number; series: readonly SeriesSample[] }[] = [];
+  #samples: { proxy: PointProxy; atMs: number; series: readonly SeriesSample[] }[] = [];
   droppedSpans = 0;
 
   /** Opens or makes both databases under `directory`. Throws STORE_NEWER for a schema of a later version. */
@@ -82,7 +60,7 @@ export class LocalStore implements Store {
     this.#retentionMs = retentionMs;
     this.#control = open(join(directory, 'control.db'), CONTROL_SCHEMA, 'FULL');
     this.#telemetry = open(join(directory, 'telemetry.db'), TELEMETRY_SCHEMA, 'NORMAL');
-    this.#loadSeries();
+    this.#points = new Points(this.#telemetry);
     this.#timers = [setInterval(() => this.flush(), FLUSH_MS), setInterval(() => this.prune(Date.now()), PRUNE_EVERY_MS)];
   }
 
@@ -124,7 +102,7 @@ export class LocalStore implements Store {
     }
   }
 
-  addSamples(proxy: Proxy, atMs: number, series: readonly SeriesSample[]): void {
+  addSamples(proxy: PointProxy, atMs: number, series: readonly SeriesSample[]): void {
     this.#samples.push({ proxy, atMs, series });
   }
 
@@ -150,34 +128,30 @@ export class LocalStore implements Store {
           span.kind === 'server' && span.peerId === undefined ? 1 : 0,
           JSON.stringify(span),
         );
-      for (const { proxy, atMs, series } of samples) for (const sample of series) this.#grow(proxy, atMs, sample);
+      for (const { proxy, atMs, series } of samples) this.#points.add(proxy, atMs, series);
       this.#telemetry.exec('COMMIT');
     } catch (error) {
       this.#telemetry.exec('ROLLBACK');
       // The counters are cumulative: what was rolled back comes again with the next sample, from the state that is stored.
-      this.#loadSeries();
+      this.#points.load();
       this.droppedSpans += spans.length;
       process.stderr.write(`telemetry could not be written: ${String(error)}\n`);
     }
   }
 
-  window(fromMs: number): WindowSeries[] {
+  window(fromMs: number, toMs = Date.now()): WindowSeries[] {
     this.flush();
-    const sums = new Map<number, { count: number; buckets: number[] }>();
-    const rows = this.#on(this.#telemetry, 'SELECT series, count, buckets FROM points WHERE at > ?').all(Math.floor(fromMs)) as Row[];
-    for (const row of rows) {
-      const id = Number(row['series']);
-      const sum = sums.get(id) ?? { count: 0, buckets: [] };
-      sum.count += Number(row['count']);
-      addBuckets(sum.buckets, JSON.parse(String(row['buckets'])) as number[]);
-      sums.set(id, sum);
-    }
-    const result: WindowSeries[] = [];
-    for (const state of this.#series.values()) {
-      const sum = sums.get(state.id);
-      if (sum !== undefined && state.labels.direction === 'inbound') result.push({ ...state.labels, ...sum });
-    }
-    return result;
+    return this.#points.window(fromMs, toMs, Date.now());
+  }
+
+  totals(proxies: readonly string[]): WindowSeries[] {
+    this.flush();
+    return this.#points.totals(proxies);
+  }
+
+  timeline(fromMs: number, toMs: number, stepMs: number): Map<number, WindowSeries[]> {
+    this.flush();
+    return this.#points.timeline(fromMs, toMs, stepMs, Date.now());
   }
 
   findTraces(id: string, limit: number): TraceMatch[] {
@@ -227,18 +201,9 @@ export class LocalStore implements Store {
       this.#telemetry,
       'DELETE FROM spans WHERE id IN (SELECT id FROM spans WHERE id <= (SELECT max(id) FROM spans) - ? ORDER BY id LIMIT 20000)',
     ).run(MAX_SPANS);
-    this.#on(this.#telemetry, 'DELETE FROM points WHERE rowid IN (SELECT rowid FROM points WHERE at < ? LIMIT 20000)').run(
-      Math.floor(before),
-    );
-    this.#on(
-      this.#telemetry,
-      'DELETE FROM points WHERE rowid IN (SELECT rowid FROM points WHERE rowid <= (SELECT max(rowid) FROM points) - ? ORDER BY rowid LIMIT 20000)',
-    ).run(MAX_POINTS);
-    const stale = this.#on(this.#telemetry, 'SELECT id FROM series WHERE last_at < ?').all(Math.floor(before)) as Row[];
-    for (const { id } of stale) {
-      this.#on(this.#telemetry, 'DELETE FROM series WHERE id = ?').run(Number(id));
-      for (const [key, state] of this.#series) if (state.id === id) this.#series.delete(key);
-    }
+    this.#points.tend(nowMs);
+    const of = (name: string): number => Number(Object.values(this.#on(this.#telemetry, `PRAGMA ${name}`).get() as Row)[0]);
+    if ((of('page_count') - of('freelist_count')) * of('page_size') > MAX_TELEMETRY_BYTES) this.#points.shrink();
   }
 
   close(): void {
@@ -246,70 +211,6 @@ export class LocalStore implements Store {
     this.flush();
     this.#telemetry.close();
     this.#control.close();
-  }
-
-  #loadSeries(): void {
-    this.#series.clear();
-    for (const row of this.#telemetry.prepare('SELECT * FROM series').all() as Row[])
-      this.#series.set(keyOf(row['proxy'], row['epoch'], row['direction'], row['peer'], row['protocol'], row['outcome']), stateOf(row));
-  }
-
-  #grow(proxy: Proxy, atMs: number, sample: SeriesSample): void {
-    const key = keyOf(proxy.id, proxy.epoch, sample.direction, sample.peer, sample.protocol, sample.outcome);
-    const state = this.#series.get(key) ?? this.#makeSeries(key, proxy, atMs, sample);
-    const count = sample.count - state.count;
-    if (count <= 0) return;
-    const buckets = sample.buckets.map((value, i) => value - (state.buckets[i] ?? 0));
-    this.#on(this.#telemetry, 'INSERT INTO points (series, at, count, sum, buckets) VALUES (?, ?, ?, ?, ?)').run(
-      state.id,
-      Math.floor(atMs),
-      count,
-      sample.sumMs - state.sum,
-      JSON.stringify(buckets),
-    );
-    this.#on(this.#telemetry, 'UPDATE series SET last_at = ?, last_count = ?, last_sum = ?, last_buckets = ? WHERE id = ?').run(
-      Math.floor(atMs),
-      sample.count,
-      sample.sumMs,
-      JSON.stringify(sample.buckets),
-      state.id,
-    );
-    state.count = sample.count;
-    state.sum = sample.sumMs;
-    state.buckets = sample.buckets;
-  }
-
-  #makeSeries(key: string, proxy: Proxy, atMs: number, sample: SeriesSample): SeriesState {
-    const made = this.#on(
-      this.#telemetry,
-      "INSERT INTO series (proxy, epoch, service, instance, direction, peer, protocol, outcome, last_at, last_count, last_sum, last_buckets) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, '[]')",
-    ).run(
-      proxy.id,
-      proxy.epoch,
-      proxy.service,
-      proxy.instance,
-      sample.direction,
-      sample.peer,
-      sample.protocol,
-      sample.outcome,
-      Math.floor(atMs),
-    );
-    const state: SeriesState = {
-      id: Number(made.lastInsertRowid),
-      labels: {
-        service: proxy.service,
-        instance: proxy.instance,
-        direction: sample.direction,
-        peer: sample.peer,
-        protocol: sample.protocol,
-        outcome: sample.outcome,
-      },
-      count: 0,
-      sum: 0,
-      buckets: [],
-    };
-    this.#series.set(key, state);
-    return state;
   }
 
   #on(database: DatabaseSync, sql: string): StatementSync {
@@ -347,33 +248,14 @@ function open(path: string, schema: string, synchronous: 'FULL' | 'NORMAL'): Dat
   if (version === 1 && isThere(database, 'policies')) database.exec("ALTER TABLE policies ADD COLUMN audit TEXT NOT NULL DEFAULT 'none'");
   // Until version 2 the record of certificates stood here; the authority has taken it over (office.ts).
   if (version > 0 && version < 3) database.exec('DROP TABLE IF EXISTS issued');
+  // Until version 3 counters were a row a series and second, for a day; what they said of the past is let go.
+  if (version > 0 && version < 4) database.exec('DROP TABLE IF EXISTS points; DROP TABLE IF EXISTS series');
   database.exec(`${schema} PRAGMA user_version = ${SCHEMA_VERSION};`);
   return database;
 }
 
 function isThere(database: DatabaseSync, table: string): boolean {
   return database.prepare("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?").get(table) !== undefined;
-}
-
-function keyOf(...parts: unknown[]): string {
-  return parts.join('\u0000');
-}
-
-function stateOf(row: Row): SeriesState {
-  return {
-    id: Number(row['id']),
-    labels: {
-      service: String(row['service']),
-      instance: String(row['instance']),
-      direction: String(row['direction']),
-      peer: String(row['peer']),
-      protocol: row['protocol'] === 'tcp' ? 'tcp' : 'http',
-      outcome: String(row['outcome']),
-    },
-    count: Number(row['last_count']),
-    sum: Number(row['last_sum']),
-    buckets: JSON.parse(String(row['last_buckets'])) as number[],
-  };
 }
 
 function policyOf(row: Row): PolicyRevision {

@@ -9,7 +9,7 @@ import { INGRESS } from '../../mesh/identity.ts';
 import type { ResourceSample } from '../../mesh/messages.ts';
 import type { MeshSpec, ServiceSpec } from '../../mesh/spec.ts';
 import type { PolicyText } from '../../policy/document.ts';
-import { endProcess, OWNER, recordOf, usageOfGroups } from '../node/proc.ts';
+import { endProcess, limitsOf, OWNER, recordOf, usageOfGroups } from '../node/proc.ts';
 import { programArguments } from '../node/programs.ts';
 import { AdminClient } from './admin-client.ts';
 import { Instance, type InstanceContext } from './instance.ts';
@@ -420,10 +420,20 @@ export class Supervisor {
     const samples: ResourceSample[] = [];
     for (const [group, instance] of groups) {
       const used = usage.get(group);
-      if (used !== undefined) samples.push({ service: instance.service?.name ?? INGRESS, instance: instance.name, ...used });
+      if (used !== undefined)
+        samples.push({ service: instance.service?.name ?? INGRESS, instance: instance.name, ...used, ...this.#limits(group) });
     }
     this.#client?.request('resources.add', { samples }).catch(() => undefined);
   }
+
+  /** Of a process group, as they were when it was first looked at. */
+  #limits(group: number): ReturnType<typeof limitsOf> {
+    const limits = this.#limitsByGroup.get(group) ?? limitsOf(group);
+    this.#limitsByGroup.set(group, limits);
+    return limits;
+  }
+
+  readonly #limitsByGroup = new Map<number, ReturnType<typeof limitsOf>>();
 
   #record(): void {
     writeSupervisor(this.#options.state, {

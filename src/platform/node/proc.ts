@@ -110,6 +110,30 @@ function residentBytes(pid: string): number {
   }
 }
 
+/** What the cgroup (version 2) of a process allows; missing where nothing limits it. CPU: 100 is one core. */
+export function limitsOf(pid: number): { cpuLimitPercent?: number; memoryLimitBytes?: number } {
+  try {
+    const path = /^0::(.*)$/m.exec(readFileSync(`/proc/${pid}/cgroup`, 'utf8'))?.[1] ?? '/';
+    const read = (file: string): string => readFileSync(`/sys/fs/cgroup${path}/${file}`, 'utf8').trim();
+    const [quota = 'max', period = '100000'] = attempt(() => read('cpu.max'))?.split(' ') ?? [];
+    const memory = attempt(() => read('memory.max')) ?? 'max';
+    return {
+      ...(quota === 'max' ? {} : { cpuLimitPercent: (Number(quota) / Number(period)) * 100 }),
+      ...(memory === 'max' ? {} : { memoryLimitBytes: Number(memory) }),
+    };
+  } catch {
+    return {};
+  }
+}
+
+function attempt(read: () => string): string | undefined {
+  try {
+    return read();
+  } catch {
+    return undefined;
+  }
+}
+
 /** Sends a signal to a process group (`group` true) or process; false when it is gone. */
 export function signal(pid: number, name: NodeJS.Signals, group: boolean): boolean {
   try {

@@ -10,7 +10,7 @@ import { performance } from 'node:perf_hooks';
 import { Backoff } from '../../base/backoff.ts';
 import { Fault, messageOf } from '../../base/fault.ts';
 import { encodeFrame, FrameDecoder } from '../../base/frames.ts';
-import { type FromProxy, PROTOCOL, type ProxyAnswer, type ProxyCommand, type ToProxy } from '../../mesh/messages.ts';
+import { type FromProxy, type Gauges, PROTOCOL, type ProxyAnswer, type ProxyCommand, type ToProxy } from '../../mesh/messages.ts';
 import type { Runtime } from '../runtime.ts';
 import { buildTables } from '../tables.ts';
 
@@ -26,7 +26,7 @@ export interface FeedOptions {
   readonly staleConnections: () => number;
 }
 
-export type CutOrTry = Exclude<ProxyCommand, { readonly kind: 'renew' }>;
+export type CutOrTry = Extract<ProxyCommand, { readonly kind: 'cut' | 'try' | 'peers' }>;
 
 const METRICS_EVERY_MS = 1000;
 const SPANS_EVERY_MS = 200;
@@ -49,6 +49,8 @@ export class Feed {
   #accepted = false;
   #stopped = false;
   #ready = false;
+  /** What was sent before may have been lost: the next message holds every counter. */
+  #isWhole = true;
   #lastRequestMs = 0;
   #notBeforeMs = 0;
   /** `renew` commands that the next certificate answers. */
@@ -171,6 +173,7 @@ export class Feed {
         this.#obey(message.id, message.command);
         return;
       case 'snapshot':
+        if (!this.#accepted) this.#isWhole = true;
         this.#accepted = true;
         this.#backoff.reset();
         this.#apply(message);
@@ -184,8 +187,15 @@ export class Feed {
         this.#renewals.push(id);
         this.#requestCertificate();
         return;
+      case 'tap':
+        this.#runtime.tap.open(command.tap, command.filter, command.perSecond, command.forMs);
+        return;
+      case 'untap':
+        this.#runtime.tap.close(command.tap);
+        return;
       case 'cut':
       case 'try':
+      case 'peers':
         this.#options.onCommand(command).then(
           (answer) => this.#send({ kind: 'result', id, answer }),
           (error: unknown) => this.#runtime.log(`\`${command.kind}\` failed: ${messageOf(error)}`),
@@ -252,21 +262,24 @@ export class Feed {
     this.#send({
       kind: 'metrics',
       at: Date.now(),
-      series: recorder.series(),
+      series: recorder.series(this.#isWhole),
       gauges: {
         inFlight: recorder.inFlight,
         openConnections: recorder.openConnections,
         eventLoopUtilization: Math.round(loop.utilization * 1000) / 1000,
         identityExpired: recorder.identityExpired,
         staleConnections: this.#options.staleConnections(),
+        ...saturationOf(this.#runtime),
       },
     });
+    this.#isWhole = false;
     const dropped = recorder.takeDropped();
     if (dropped > 0) this.#send({ kind: 'dropped', what: 'spans', count: dropped });
   }
 
   #sendSpans(): void {
     if (!this.#accepted || this.#isClogged()) return;
+    if (this.#runtime.tap.isOpen) for (const taken of this.#runtime.tap.take()) this.#send({ kind: 'tap', ...taken });
     const spans = this.#runtime.recorder.takeSpans();
     for (let i = 0; i < spans.length; i += SPANS_PER_MESSAGE) this.#send({ kind: 'spans', spans: spans.slice(i, i + SPANS_PER_MESSAGE) });
   }
@@ -278,4 +291,24 @@ export class Feed {
   #send(message: FromProxy): void {
     this.#socket?.write(encodeFrame(message));
   }
+}
+
+/** How full what this proxy holds is: what its application waits for, and the process itself. */
+function saturationOf({ clusters }: Runtime): Pick<Gauges, 'queued' | 'queueLimit' | 'circuit' | 'cpuMs' | 'memoryBytes'> {
+  let [queued, queueLimit, circuit] = [0, 0, 0];
+  for (const { upstream, pending, requests, connections } of clusters.all()) {
+    const limits = upstream?.traffic.circuit;
+    if (limits === undefined) continue;
+    queued += pending;
+    queueLimit += limits.maxPending;
+    circuit = Math.max(circuit, requests / limits.maxRequests, connections / limits.maxConnections);
+  }
+  const { user, system } = process.cpuUsage();
+  return {
+    queued,
+    queueLimit,
+    circuit: Math.round(circuit * 1000) / 1000,
+    cpuMs: Math.round((user + system) / 1000),
+    memoryBytes: process.memoryUsage.rss(),
+  };
 }

@@ -4,6 +4,7 @@ import { connect as connectTcp, type Socket } from 'node:net';
 import { type ConnectionOptions, connect as connectTls, type TLSSocket } from 'node:tls';
 import { codeOf, messageOf } from '../../base/fault.ts';
 import type { VerifiedPeer } from '../../certs/peer.ts';
+import type { PeerLink } from '../../mesh/messages.ts';
 import type { Refusal } from '../../mesh/refusal.ts';
 import type { Credentials } from '../credentials.ts';
 import type { Revoked } from '../revoked.ts';
@@ -17,8 +18,9 @@ export interface Connected {
   readonly retireAtMs: number;
   /** When a certificate on it ends. */
   readonly expiresAtMs: number;
-  /** Generation of our credentials that it was made with; 0 for plain ones. */
+  /** Generation of our credentials that it was made with, and their serial; 0 for plain ones. */
   readonly generation: number;
+  readonly ownSerial: string;
   /** Who proved to be at the other end; undefined for plain ones. */
   readonly peer: VerifiedPeer | undefined;
   /** What both ends agreed to speak (ALPN); undefined when nothing was agreed. */
@@ -47,6 +49,7 @@ function connectPlain(destination: Destination): Promise<ConnectResult> {
     retireAtMs: Number.POSITIVE_INFINITY,
     expiresAtMs: Number.POSITIVE_INFINITY,
     generation: 0,
+    ownSerial: '',
     peer: undefined,
     protocol: undefined,
   }));
@@ -88,10 +91,25 @@ function connectMutual(
       retireAtMs: expiresAtMs - margin,
       expiresAtMs,
       generation: own.generation,
+      ownSerial: own.serial,
       peer,
       protocol: socket.alpnProtocol || undefined,
     };
   });
+}
+
+/** What `edges` shows of one connection. */
+export function linkOf(direction: PeerLink['direction'], peer: VerifiedPeer, ownSerial: string | undefined, socket: Socket): PeerLink {
+  const tls = socket as TLSSocket;
+  return {
+    direction,
+    identity: peer.printed,
+    serial: peer.serial,
+    ownSerial: ownSerial ?? '',
+    tls: tls.getProtocol?.() ?? '',
+    cipher: tls.getCipher?.()?.standardName ?? '',
+    connections: 1,
+  };
 }
 
 /**

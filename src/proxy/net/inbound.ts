@@ -3,6 +3,7 @@
 import type { Socket } from 'node:net';
 import { createServer, type Server, type TLSSocket } from 'node:tls';
 import type { VerifiedPeer } from '../../certs/peer.ts';
+import type { PeerLink } from '../../mesh/messages.ts';
 import type { Refusal } from '../../mesh/refusal.ts';
 import type { Protocol } from '../../mesh/snapshot.ts';
 import type { InboundListener } from '../bootstrap.ts';
@@ -18,7 +19,7 @@ import { ALPN } from '../tunnel/frame.ts';
 import { serveTunnel } from '../tunnel/serve.ts';
 import { appDestination } from '../upstream/cluster.ts';
 import { type Channel, socketChannel } from './channel.ts';
-import { resetBelow } from './connect.ts';
+import { linkOf, resetBelow } from './connect.ts';
 import { detectProtocol } from './detect.ts';
 import type { Listening } from './listen.ts';
 
@@ -26,13 +27,15 @@ export interface Inbound extends Listening {
   useCredentials(current: Current): void;
   /** Ends the connections of callers who are meant; gives how many. */
   cut(isMeant: (peer: VerifiedPeer) => boolean): number;
+  /** One for each open connection. */
+  readonly links: readonly PeerLink[];
   /** Open connections that were accepted with earlier credentials of this proxy. */
   readonly stale: number;
 }
 
 /** A listener that takes nobody until `useCredentials` was called. */
 export function createInbound(runtime: Runtime, listener: InboundListener): Inbound {
-  const connections = new Map<Served, { readonly peer: VerifiedPeer; readonly generation: number | undefined }>();
+  const connections = new Map<Served, { readonly peer: VerifiedPeer; readonly own: Current | undefined; readonly socket: TLSSocket }>();
   const countRefused = (why: Refusal): void => runtime.recorder.count('inbound', '-', listener.protocol === 'tcp' ? 'tcp' : 'http', why, 0);
   const sockets = new Set<TLSSocket>();
   const server: Server = createServer({
@@ -101,7 +104,7 @@ export function createInbound(runtime: Runtime, listener: InboundListener): Inbo
       reset: () => reset(socket),
     };
     const connection = serve(runtime, listener, origin, peer, socket);
-    connections.set(connection, { peer, generation: runtime.credentials.current?.generation });
+    connections.set(connection, { peer, own: runtime.credentials.current, socket });
     const cancel = callAt(expiry(runtime, peer), () => connection.expire());
     socket.once('close', () => {
       cancel();
@@ -117,7 +120,10 @@ export function createInbound(runtime: Runtime, listener: InboundListener): Inbo
     },
     get stale() {
       const generation = runtime.credentials.current?.generation;
-      return [...connections.values()].filter((each) => each.generation !== generation).length;
+      return [...connections.values()].filter(({ own }) => own?.generation !== generation).length;
+    },
+    get links() {
+      return [...connections.values()].map(({ peer, own, socket }) => linkOf('inbound', peer, own?.serial, socket));
     },
     useCredentials: (current) => server.setSecureContext(current.serverOptions),
     drain: () => {

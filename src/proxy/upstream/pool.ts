@@ -1,12 +1,13 @@
 // Connections by destination: to another proxy one tunnel that carries every stream; HTTP/2 where the other end speaks it;
 // else idle HTTP/1.1 connections, one request each.
 import type { VerifiedPeer } from '../../certs/peer.ts';
+import type { PeerLink } from '../../mesh/messages.ts';
 import type { Refusal } from '../../mesh/refusal.ts';
 import { APP_POOL_IDLE_MS, MAX_IDLE_PER_ENDPOINT, POOL_IDLE_MS } from '../codec/limits.ts';
 import type { Credentials } from '../credentials.ts';
 import type { Channel } from '../net/channel.ts';
 import { socketChannel } from '../net/channel.ts';
-import { type ConnectResult, connect } from '../net/connect.ts';
+import { type ConnectResult, connect, linkOf } from '../net/connect.ts';
 import type { Revoked } from '../revoked.ts';
 import { ALPN } from '../tunnel/frame.ts';
 import type { Destination } from './cluster.ts';
@@ -101,6 +102,13 @@ export class Pool {
     const generation = this.#credentials.current?.generation;
     return [...this.#open, ...this.#plain].filter(({ connected }) => connected.generation !== 0 && connected.generation !== generation)
       .length;
+  }
+
+  /** One for each open connection to another proxy. */
+  get links(): readonly PeerLink[] {
+    return [...this.#open, ...this.#plain].flatMap(({ connected: { peer, ownSerial, socket } }) =>
+      peer === undefined ? [] : [linkOf('outbound', peer, ownSerial, socket)],
+    );
   }
 
   closeAll(): void {
