@@ -14,8 +14,15 @@ _meshctl() {
     'demo -o'|'demo --output') COMPREPLY=($(compgen -W 'table json' -- "$cur")); return ;;
     'up -o'|'up --output') COMPREPLY=($(compgen -W 'table json' -- "$cur")); return ;;
     'status -o'|'status --output') COMPREPLY=($(compgen -W 'table json' -- "$cur")); return ;;
+    'top --by') COMPREPLY=($(compgen -W 'service instance edge route caller' -- "$cur")); return ;;
     'top -o'|'top --output') COMPREPLY=($(compgen -W 'table json' -- "$cur")); return ;;
-    'stat -o'|'stat --output') COMPREPLY=($(compgen -W 'table json' -- "$cur")); return ;;
+    'stat -o'|'stat --output') COMPREPLY=($(compgen -W 'table wide json' -- "$cur")); return ;;
+    'edges -o'|'edges --output') COMPREPLY=($(compgen -W 'table wide json' -- "$cur")); return ;;
+    'routes -o'|'routes --output') COMPREPLY=($(compgen -W 'table wide json' -- "$cur")); return ;;
+    'tap -o'|'tap --output') COMPREPLY=($(compgen -W 'table json' -- "$cur")); return ;;
+    'watch -o'|'watch --output') COMPREPLY=($(compgen -W 'table json' -- "$cur")); return ;;
+    'metrics --compat') COMPREPLY=($(compgen -W 'linkerd istio' -- "$cur")); return ;;
+    'metrics -o'|'metrics --output') COMPREPLY=($(compgen -W 'text openmetrics' -- "$cur")); return ;;
     'trace -o'|'trace --output') COMPREPLY=($(compgen -W 'table json' -- "$cur")); return ;;
     'certs init --key-type') COMPREPLY=($(compgen -W 'p256 p384 rsa2048 rsa3072 rsa4096 ed25519' -- "$cur")); return ;;
     'certs init -o'|'certs init --output') COMPREPLY=($(compgen -W 'table json' -- "$cur")); return ;;
@@ -75,7 +82,7 @@ _meshctl() {
     'version -o'|'version --output') COMPREPLY=($(compgen -W 'table json' -- "$cur")); return ;;
   esac
   case "$command" in
-    '') COMPREPLY=($(compgen -W 'demo init up down status logs top stat trace certs schema policy proxy completion version --help --version' -- "$cur")); return ;;
+    '') COMPREPLY=($(compgen -W 'demo init up down status logs top stat edges routes tap watch metrics trace certs schema policy proxy completion version --help --version' -- "$cur")); return ;;
     'certs') COMPREPLY=($(compgen -W 'init issue renew rotate revoke allow crl log backup restore export inspect verify lint bundle serve list' -- "$cur")); return ;;
     'policy') COMPREPLY=($(compgen -W 'lint check explain verify test diff graph import export fmt convert apply rollback denials replay learn show history' -- "$cur")); return ;;
     'proxy') COMPREPLY=($(compgen -W 'status config run' -- "$cur")); return ;;
@@ -88,8 +95,13 @@ _meshctl() {
     'down') flags='--state --help --debug --no-color' ;;
     'status') flags='--state -o --output --help --debug --no-color' ;;
     'logs') flags='-f --follow --tail --proxy --state --help --debug --no-color' ;;
-    'top') flags='--interval --window --count --once --state -o --output --help --debug --no-color' ;;
-    'stat') flags='--window --state -o --output --help --debug --no-color' ;;
+    'top') flags='--by --interval --window --count --once --record --replay --state -o --output --help --debug --no-color' ;;
+    'stat') flags='--from --to --window --since --until --compare --fail-if --objective --state -o --output --help --debug --no-color' ;;
+    'edges') flags='--from --window --since --until --state -o --output --help --debug --no-color' ;;
+    'routes') flags='--window --since --until --fail-if --state -o --output --help --debug --no-color' ;;
+    'tap') flags='--from --method --path --status --min-duration --denied --header --max-rps --count --duration --state -o --output --help --debug --no-color' ;;
+    'watch') flags='--fail-if --exec --interval --count --once --window --state -o --output --help --debug --no-color' ;;
+    'metrics') flags='--listen --compat --state -o --output --help --debug --no-color' ;;
     'trace') flags='--state -o --output --help --debug --no-color' ;;
     'certs init') flags='--trust-domain --key-type --root-life --intermediate-life --name-constraints --passphrase-file --insecure-no-passphrase --root-offline --root-cert --root-key --root-p --csr --intermediate-cert --force --dry-run --dir --state -o --output --help --debug --no-color' ;;
     'certs issue') flags='--out --kind --dns --ip --csr --from --ttl --layout --key-type --print-key --dry-run --dir --state -o --output --help --debug --no-color' ;;

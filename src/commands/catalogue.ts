@@ -42,6 +42,16 @@ const KEY_TYPE: OptionSpec = {
 const DRY_RUN: OptionSpec = { flags: '--dry-run', description: 'change nothing; say what would be done' };
 const SETTLE: OptionSpec = { flags: '--timeout <time>', description: 'how long to wait until every proxy has taken it (default: 5s)' };
 const SINCE: OptionSpec = { flags: '--since <time>', description: 'how far back to look (default: 24h, at most what is kept)' };
+const WINDOW: readonly OptionSpec[] = [
+  { flags: '--window <time>', description: 'over this time until now (default: 10s)' },
+  { flags: '--since <time>', description: 'from then on: 10m, 14:03, or RFC 3339' },
+  { flags: '--until <time>', description: 'until then (default: now)' },
+];
+const FAIL_IF: OptionSpec = {
+  flags: '--fail-if <condition>',
+  description: "exit 1 where it is met: 'success<99.5%', 'p99>200ms'; may be repeated",
+  repeatable: true,
+};
 const MESH_FILE: OptionSpec = {
   flags: '--mesh <file>',
   description: 'mesh file that knows the services (default: the nearest mesh.yaml beside or above)',
@@ -156,12 +166,20 @@ export const CATALOGUE: readonly CommandSpec[] = [
   },
   {
     path: ['top'],
-    summary: 'golden signals, live',
+    summary: 'golden signals, live: rows by service, instance, edge, route or caller; Enter looks closer, down to one trace',
+    arguments: [{ name: '[service]', description: 'one service (default: all)' }],
     options: [
+      {
+        flags: '--by <kind>',
+        description: 'rows by service (default), instance, edge, route or caller',
+        values: ['service', 'instance', 'edge', 'route', 'caller'],
+      },
       { flags: '--interval <time>', description: 'between two readings (default: 1s)' },
       { flags: '--window <time>', description: 'rates and latencies over this time (default: 10s)' },
       { flags: '--count <n>', description: 'end after n readings' },
       { flags: '--once', description: 'one reading: the same as --count 1' },
+      { flags: '--record <file>', description: 'write each reading there, a line of JSON' },
+      { flags: '--replay <file>', description: 'show such a recording instead of a mesh' },
       STATE,
       {
         flags: '-o, --output <format>',
@@ -175,12 +193,114 @@ export const CATALOGUE: readonly CommandSpec[] = [
   },
   {
     path: ['stat'],
-    summary: 'golden signals as a table: requests, success, latency, CPU, memory, requests in flight',
-    arguments: [{ name: '[service]', description: 'one service (default: all)' }],
-    options: [{ flags: '--window <time>', description: 'over this time until now (default: 10s)' }, STATE, output('table', 'json')],
-    examples: ['meshctl stat', 'meshctl stat payments --window 1m -o json'],
-    exitCodes: `${ANSWER}; 1 no such service`,
+    summary: 'golden signals over a window: requests, success, latency, and how full everything is',
+    arguments: [
+      { name: '[what]', description: 'service, instance, edge, route or caller, alone or as KIND/NAME; or the name of a service' },
+    ],
+    options: [
+      { flags: '--from <service>', description: 'only what this service called' },
+      { flags: '--to <service>', description: 'only what arrived at this service' },
+      ...WINDOW,
+      { flags: '--compare <time>', description: 'beside the same window that ended then: 10m-ago, 14:03' },
+      FAIL_IF,
+      { flags: '--objective <share>', description: 'error budget left for this share of successes (99.9%), and how fast it is spent' },
+      STATE,
+      output('table', 'wide', 'json'),
+    ],
+    examples: [
+      'meshctl stat',
+      'meshctl stat payments --window 1m -o json',
+      'meshctl stat edges --from web',
+      "meshctl stat --fail-if 'success<99.5%' --fail-if 'p99>200ms' --window 5m",
+      'meshctl stat --objective 99.9% --window 6h',
+    ],
+    exitCodes:
+      '0 done, and no --fail-if is met; 1 one is met, or a budget is overspent, or no such service; 2 usage, or no data to tell; 3 the mesh does not answer',
     load: () => import('./stat.ts'),
+  },
+  {
+    path: ['edges'],
+    summary: 'who really talks to whom: identities proved, TLS, certificate generations, requests, and the rule that lets them',
+    arguments: [{ name: '[service]', description: 'only what arrives at this service' }],
+    options: [
+      { flags: '--from <service>', description: 'only what this service calls' },
+      ...WINDOW,
+      STATE,
+      output('table', 'wide', 'json'),
+    ],
+    examples: ['meshctl edges', 'meshctl edges payments -o wide'],
+    exitCodes: `${ANSWER}; 1 no such service`,
+    load: () => import('./edges.ts'),
+  },
+  {
+    path: ['routes'],
+    summary: 'golden signals by route; ids in paths are folded to {id}',
+    arguments: [{ name: '[service]', description: 'one service (default: all)' }],
+    options: [...WINDOW, FAIL_IF, STATE, output('table', 'wide', 'json')],
+    examples: ['meshctl routes orders', "meshctl routes orders --fail-if 'p99>500ms'"],
+    exitCodes: '0 done, and no --fail-if is met; 1 one is met, or no such service; 2 usage, or no data to tell; 3 the mesh does not answer',
+    load: () => import('./routes.ts'),
+  },
+  {
+    path: ['tap'],
+    summary: 'live requests as they end, with the rule that let or denied them; filters run in the proxies',
+    arguments: [{ name: '[service]', description: 'only what arrives at this service' }],
+    options: [
+      { flags: '--from <service>', description: 'only from this caller; outside for what came without an identity' },
+      { flags: '--method <method>', description: 'GET, POST, …' },
+      { flags: '--path <path>', description: 'as in a policy: /orders/*, /static/**' },
+      { flags: '--status <status>', description: '404, 5xx' },
+      { flags: '--min-duration <time>', description: 'only what took at least so long' },
+      { flags: '--denied', description: 'only what policy denied' },
+      { flags: '--header <name>', description: 'show this field of the request; may be repeated; secrets are redacted', repeatable: true },
+      { flags: '--max-rps <n>', description: 'at most so many a second and proxy (default: 100); what is over is counted' },
+      { flags: '--count <n>', description: 'end after n requests' },
+      { flags: '--duration <time>', description: 'end after this time' },
+      STATE,
+      output('table', 'json'),
+    ],
+    examples: ['meshctl tap orders --status 5xx', 'meshctl tap --denied -o json', 'meshctl tap --from web --min-duration 200ms'],
+    exitCodes: `${ANSWER}; 1 no such service`,
+    load: () => import('./tap.ts'),
+  },
+  {
+    path: ['watch'],
+    summary: 'say when a condition on golden signals begins and ends, and run a command then',
+    arguments: [{ name: '[what]', description: 'as for stat' }],
+    options: [
+      FAIL_IF,
+      { flags: '--exec <command>', description: 'run this, without a shell, with the alert as JSON on stdin' },
+      { flags: '--interval <time>', description: 'between two looks (default: 5s)' },
+      { flags: '--count <n>', description: 'end after n looks' },
+      { flags: '--once', description: 'end at the first condition that is met' },
+      { flags: '--window <time>', description: 'over this time until now (default: 10s)' },
+      STATE,
+      output('table', 'json'),
+    ],
+    examples: ["meshctl watch --fail-if 'success<99%'", "meshctl watch payments --fail-if 'p99>200ms' --exec ./page.sh"],
+    exitCodes: '0 nothing was met until it was interrupted; 1 something was; 2 usage; 3 the mesh does not answer',
+    load: () => import('./watch.ts'),
+  },
+  {
+    path: ['metrics'],
+    summary: 'everything that is counted, as Prometheus or OpenMetrics text; served with --listen',
+    options: [
+      { flags: '--listen <address>', description: 'serve /metrics on HOST:PORT of loopback until interrupted' },
+      {
+        flags: '--compat <mesh>',
+        description: "add the names and labels of linkerd's or istio's dashboards",
+        values: ['linkerd', 'istio'],
+      },
+      STATE,
+      {
+        flags: '-o, --output <format>',
+        description: 'text or openmetrics (default: text; served, what the scraper asks for)',
+        values: ['text', 'openmetrics'],
+      },
+    ],
+    examples: ['meshctl metrics', 'meshctl metrics --listen 127.0.0.1:9464 --compat linkerd'],
+    exitCodes: '0 done, or stopped as asked; 1 the port is in use; 2 usage; 3 the mesh does not answer',
+    load: () => import('./metrics.ts'),
   },
   {
     path: ['trace'],

@@ -118,10 +118,13 @@ async function watch(
     const over = Promise.race([stop, end]);
     if (context.isTerminal) {
       const { showTop } = await import('../views/top/screen.ts');
+      const { sourceOf } = await import('./top-source.ts');
       await showTop({
         title: `demo shop  ingress ${supervisor.ingressUrl}  state ${state.root}`,
+        by: 'service',
+        windowMs: DEFAULT_WINDOW_MS,
         intervalMs: 1000,
-        read: () => client.request('stat', { windowMs: DEFAULT_WINDOW_MS }),
+        source: sourceOf(client, (stat) => stat),
         interrupted: over,
       });
       return;

@@ -121,7 +121,7 @@ test('on a terminal it goes into the live screen; q quits and stops everything',
   };
   const text = await screen(/payments +1\/1 +[1-9]/, 20_000);
   assert.match(text, /meshctl top {2}demo shop {2}ingress http:\/\/127\.0\.0\.1:\d+/);
-  assert.match(text, /SERVICE +READY +RPS +SUCCESS +DENIED\/S +P50 +P95 +P99 +CPU +MEM +IN-FLIGHT/);
+  assert.match(text, /NAME +READY +RPS +SUCCESS +DENIED\/S +P50 +P95 +P99 +CPU +MEM +IN-FLIGHT/);
   tmux('send-keys', 'p');
   await screen(/PAUSED/, 5000);
   tmux('send-keys', 'q');

@@ -25,6 +25,20 @@ const row = (change: Partial<StatRow>): StatRow => ({
   requestsPerSecond: 12.34,
   successPercent: 100,
   deniedPerSecond: 0,
+  failuresPerSecond: {},
+  clientErrorsPerSecond: 0,
+  maxMs: 250,
+  receivedBytesPerSecond: 1000,
+  sentBytesPerSecond: 20_000,
+  cpuLimitPercent: null,
+  memoryLimitBytes: null,
+  openConnections: 3,
+  queued: 0,
+  queueLimit: 1024,
+  circuitPercent: 1,
+  proxyLoopPercent: 4,
+  proxyCpuPercent: 3,
+  proxyMemoryBytes: 60 * 1024 ** 2,
   p50Ms: 1.84,
   p95Ms: 12.5,
   p99Ms: 240,
@@ -35,6 +49,8 @@ const row = (change: Partial<StatRow>): StatRow => ({
 });
 
 const STAT: Stat = {
+  by: 'service',
+  view: 'inbound',
   window: { from: '2026-11-21T10:00:00.000Z', to: '2026-11-21T10:00:10.000Z', seconds: 10 },
   completeness: { proxiesAnswered: 5, proxiesTotal: 6, samplesDropped: 3 },
   rows: [
