@@ -22,6 +22,7 @@ _meshctl() {
     'tap -o'|'tap --output') COMPREPLY=($(compgen -W 'table json' -- "$cur")); return ;;
     'watch -o'|'watch --output') COMPREPLY=($(compgen -W 'table json' -- "$cur")); return ;;
     'metrics --compat') COMPREPLY=($(compgen -W 'linkerd istio' -- "$cur")); return ;;
+    'metrics --print') COMPREPLY=($(compgen -W 'rules dashboard' -- "$cur")); return ;;
     'metrics -o'|'metrics --output') COMPREPLY=($(compgen -W 'text openmetrics' -- "$cur")); return ;;
     'trace -o'|'trace --output') COMPREPLY=($(compgen -W 'table json' -- "$cur")); return ;;
     'certs init --key-type') COMPREPLY=($(compgen -W 'p256 p384 rsa2048 rsa3072 rsa4096 ed25519' -- "$cur")); return ;;
@@ -101,7 +102,7 @@ _meshctl() {
     'routes') flags='--window --since --until --fail-if --state -o --output --help --debug --no-color' ;;
     'tap') flags='--from --method --path --status --min-duration --denied --header --max-rps --count --duration --state -o --output --help --debug --no-color' ;;
     'watch') flags='--fail-if --exec --interval --count --once --window --state -o --output --help --debug --no-color' ;;
-    'metrics') flags='--listen --compat --state -o --output --help --debug --no-color' ;;
+    'metrics') flags='--listen --compat --print --objective --state -o --output --help --debug --no-color' ;;
     'trace') flags='--state -o --output --help --debug --no-color' ;;
     'certs init') flags='--trust-domain --key-type --root-life --intermediate-life --name-constraints --passphrase-file --insecure-no-passphrase --root-offline --root-cert --root-key --root-p --csr --intermediate-cert --force --dry-run --dir --state -o --output --help --debug --no-color' ;;
     'certs issue') flags='--out --kind --dns --ip --csr --from --ttl --layout --key-type --print-key --dry-run --dir --state -o --output --help --debug --no-color' ;;

@@ -168,6 +168,8 @@ complete -c meshctl -n '__fish_seen_subcommand_from watch' -l debug -d 'show whe
 complete -c meshctl -n '__fish_seen_subcommand_from watch' -l no-color -d 'no colours'
 complete -c meshctl -n '__fish_seen_subcommand_from metrics' -l listen -r -d 'serve /metrics on HOST:PORT of loopback until interrupted'
 complete -c meshctl -n '__fish_seen_subcommand_from metrics' -l compat -x -a 'linkerd istio' -d 'add the names and labels of linkerd\'s or istio\'s dashboards'
+complete -c meshctl -n '__fish_seen_subcommand_from metrics' -l print -x -a 'rules dashboard' -d 'instead: rules (Prometheus\' alerts and recording rules), or dashboard (Grafana\'s JSON)'
+complete -c meshctl -n '__fish_seen_subcommand_from metrics' -l objective -r -d 'of the rules: share of requests that should succeed (default: 99.9%)'
 complete -c meshctl -n '__fish_seen_subcommand_from metrics' -l state -r -d 'state directory of the mesh (default: MESHCTL_STATE, the nearest .meshctl, or the one mesh that runs)'
 complete -c meshctl -n '__fish_seen_subcommand_from metrics' -s o -l output -x -a 'text openmetrics' -d 'text or openmetrics (default: text; served, what the scraper asks for)'
 complete -c meshctl -n '__fish_seen_subcommand_from metrics' -l help -d 'explain'

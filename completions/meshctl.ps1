@@ -20,7 +20,7 @@ Register-ArgumentCompleter -Native -CommandName meshctl -ScriptBlock {
     'routes -' = @('--window', '--since', '--until', '--fail-if', '--state', '-o', '--output', '--help', '--debug', '--no-color')
     'tap -' = @('--from', '--method', '--path', '--status', '--min-duration', '--denied', '--header', '--max-rps', '--count', '--duration', '--state', '-o', '--output', '--help', '--debug', '--no-color')
     'watch -' = @('--fail-if', '--exec', '--interval', '--count', '--once', '--window', '--state', '-o', '--output', '--help', '--debug', '--no-color')
-    'metrics -' = @('--listen', '--compat', '--state', '-o', '--output', '--help', '--debug', '--no-color')
+    'metrics -' = @('--listen', '--compat', '--print', '--objective', '--state', '-o', '--output', '--help', '--debug', '--no-color')
     'trace -' = @('--state', '-o', '--output', '--help', '--debug', '--no-color')
     'certs init -' = @('--trust-domain', '--key-type', '--root-life', '--intermediate-life', '--name-constraints', '--passphrase-file', '--insecure-no-passphrase', '--root-offline', '--root-cert', '--root-key', '--root-p', '--csr', '--intermediate-cert', '--force', '--dry-run', '--dir', '--state', '-o', '--output', '--help', '--debug', '--no-color')
     'certs issue -' = @('--out', '--kind', '--dns', '--ip', '--csr', '--from', '--ttl', '--layout', '--key-type', '--print-key', '--dry-run', '--dir', '--state', '-o', '--output', '--help', '--debug', '--no-color')

@@ -291,6 +291,12 @@ export const CATALOGUE: readonly CommandSpec[] = [
         description: "add the names and labels of linkerd's or istio's dashboards",
         values: ['linkerd', 'istio'],
       },
+      {
+        flags: '--print <what>',
+        description: "instead: rules (Prometheus' alerts and recording rules), or dashboard (Grafana's JSON)",
+        values: ['rules', 'dashboard'],
+      },
+      { flags: '--objective <share>', description: 'of the rules: share of requests that should succeed (default: 99.9%)' },
       STATE,
       {
         flags: '-o, --output <format>',
@@ -298,7 +304,11 @@ export const CATALOGUE: readonly CommandSpec[] = [
         values: ['text', 'openmetrics'],
       },
     ],
-    examples: ['meshctl metrics', 'meshctl metrics --listen 127.0.0.1:9464 --compat linkerd'],
+    examples: [
+      'meshctl metrics',
+      'meshctl metrics --listen 127.0.0.1:9464 --compat linkerd',
+      'meshctl metrics --print rules --objective 99.5% > meshctl-rules.yaml',
+    ],
     exitCodes: '0 done, or stopped as asked; 1 the port is in use; 2 usage; 3 the mesh does not answer',
     load: () => import('./metrics.ts'),
   },

@@ -1,16 +1,22 @@
 // `meshctl metrics`: what Prometheus reads, once on stdout, or served for it to scrape.
 import { createServer } from 'node:http';
 import { Fault, messageOf } from '../base/fault.ts';
+import { printYaml } from '../base/rewrite.ts';
 import type { Exposition } from '../signals/exposition.ts';
-import type { Run } from './context.ts';
+import { grafanaDashboard, prometheusRules } from '../signals/prometheus-rules.ts';
+import type { Context, Run } from './context.ts';
 import { textOption, withMesh } from './input.ts';
+import { objectiveOption } from './stat.ts';
 
 const OPEN_METRICS = 'application/openmetrics-text; version=1.0.0; charset=utf-8';
 const TEXT = 'text/plain; version=0.0.4; charset=utf-8';
 const LIMIT_MS = 5000;
+const DEFAULT_OBJECTIVE = 99.9;
 const LOOPBACK = /^(?:127\.0\.0\.1|localhost|\[::1\])(?::\d+)?$/;
 
 export const run: Run = async (context, input) => {
+  const print = textOption(input, 'print');
+  if (print !== undefined) return printFor(context, print, objectiveOption(input) ?? DEFAULT_OBJECTIVE);
   const named = textOption(input, 'output') ?? 'text';
   if (named !== 'text' && named !== 'openmetrics')
     throw new Fault('USAGE', 'usage', `\`-o ${named}\` is not known here`, { hint: '`text`, `openmetrics` are' });
@@ -60,3 +66,11 @@ export const run: Run = async (context, input) => {
   server.closeAllConnections();
   return 0;
 };
+
+/** What another program needs to read these: no mesh is asked. */
+function printFor(context: Context, what: string, objective: number): number {
+  if (what === 'rules') context.print(printYaml([prometheusRules(objective)]));
+  else if (what === 'dashboard') context.print(`${JSON.stringify(grafanaDashboard(), null, 2)}\n`);
+  else throw new Fault('USAGE', 'usage', `\`--print ${what}\` is not known: rules and dashboard are`);
+  return 0;
+}

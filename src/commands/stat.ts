@@ -143,7 +143,7 @@ function comparison(before: Stat, after: Stat): string {
   return `${table}compared with ${before.window.from} to ${before.window.to}${gone.length === 0 ? '' : `; gone since: ${gone.map(nameOf).join(', ')}`}\n`;
 }
 
-function objectiveOption(input: Input): number | undefined {
+export function objectiveOption(input: Input): number | undefined {
   const text = textOption(input, 'objective');
   if (text === undefined) return undefined;
   const percent = /^\d+(?:\.\d+)?%?$/.test(text) ? Number(text.replace('%', '')) : Number.NaN;

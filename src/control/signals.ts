@@ -4,7 +4,7 @@ import { INGRESS, makeSpiffeId, parseSpiffeId, printSpiffeId } from '../mesh/ide
 import type { PeerLink } from '../mesh/messages.ts';
 import { rulesFor } from '../policy/evaluate.ts';
 import { type ExportInput, type Exposition, expose } from '../signals/exposition.ts';
-import { goldenRows, type KnownService, type Stat, type StatKind, type StatRow } from '../signals/golden.ts';
+import { goldenRows, isCounted, type KnownService, type Stat, type StatKind, type StatRow } from '../signals/golden.ts';
 import type { ControlPlane } from './plane.ts';
 
 export interface StatQuery {
@@ -54,7 +54,9 @@ export function statOf(plane: ControlPlane, { windowMs, toMs, by = 'service', vi
   const wanted = servicesOf(plane, service);
   // Saturation is of now: a window that ended says nothing of it.
   const loads = toMs === undefined ? plane.loads.of(plane.instances, to) : [];
-  const rows = goldenRows(wanted, plane.store.window(from, to), loads, seconds, by, view);
+  const names = new Set(wanted.map(({ name }) => name));
+  const series = plane.store.window(from, to, (labels) => names.has(labels.service) && isCounted(labels, by, view));
+  const rows = goldenRows(wanted, series, loads, seconds, by, view);
   return {
     by,
     view,

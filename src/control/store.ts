@@ -1,7 +1,7 @@
 // Port Store: what the control plane keeps. Implemented by platform/local/store.ts on SQLite.
 import type { SeriesSample } from '../mesh/messages.ts';
 import type { Audit } from '../policy/compile.ts';
-import type { WindowSeries } from '../signals/golden.ts';
+import type { SeriesLabels, WindowSeries } from '../signals/golden.ts';
 import type { Span } from '../traces/span.ts';
 
 export interface PolicyRevision {
@@ -35,8 +35,8 @@ export interface Store {
   /** Both take effect at the next flush, at the latest after FLUSH_MS. */
   addSpans(spans: readonly Span[]): void;
   addSamples(proxy: { id: string; epoch: string; service: string; instance: string }, atMs: number, series: readonly SeriesSample[]): void;
-  /** Growth of every series after `fromMs`, until `toMs` or now. */
-  window(fromMs: number, toMs?: number): WindowSeries[];
+  /** Growth of every series that is wanted (default: all) after `fromMs`, until `toMs` or now. */
+  window(fromMs: number, toMs?: number, wants?: (labels: SeriesLabels) => boolean): WindowSeries[];
   /** What these proxies have counted since each of their processes began. */
   totals(proxies: readonly string[]): WindowSeries[];
   /** The same in steps of `stepMs`, by number from `fromMs` on; steps without data are missing. */

@@ -73,6 +73,23 @@ export function expose(input: ExportInput, { format, compat }: Exposition): stri
   return format === 'openmetrics' ? `${text}# EOF\n` : text;
 }
 
+/** Names that are always ours, without those of other meshes: name, type, unit, what it is. */
+export function ownMetrics(): { readonly name: string; readonly type: string; readonly unit?: string; readonly help: string }[] {
+  const nothing: ExportInput = {
+    mesh: '',
+    namespace: '',
+    series: [],
+    loads: [],
+    certificates: [],
+    authority: [],
+    proxies: [],
+    policyRevision: 0,
+    droppedSpans: 0,
+    nowMs: 0,
+  };
+  return own(nothing).map(({ samples: _samples, ...family }) => family);
+}
+
 function own(input: ExportInput): Family[] {
   const of = (direction: 'inbound' | 'outbound', protocol: 'http' | 'tcp', isRoute = false): WindowSeries[] =>
     input.series.filter((one) => one.direction === direction && one.protocol === protocol && (one.route !== '') === isRoute);

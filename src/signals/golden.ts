@@ -17,6 +17,8 @@ export interface WindowSeries extends Amount {
   readonly route: string;
 }
 
+export type SeriesLabels = Omit<WindowSeries, keyof Amount>;
+
 /** Saturation of one instance, newest reading. Null where the platform does not tell. */
 export interface InstanceLoad {
   readonly service: string;
@@ -125,14 +127,13 @@ export function goldenRows(
       const known = wanted.get(service);
       if (known !== undefined) groupOf(known, { instance });
     }
-  const isRoutes = by === 'route';
   for (const one of series) {
     const known = wanted.get(one.service);
-    if (known === undefined || one.direction !== view || (one.route !== '') !== isRoutes) continue;
+    if (known === undefined || !isCounted(one, by, view)) continue;
     const labels = {
       ...(by === 'instance' ? { instance: one.instance } : {}),
       ...(by === 'edge' || by === 'caller' ? { peer: one.peer } : {}),
-      ...(isRoutes ? { route: one.route } : {}),
+      ...(by === 'route' ? { route: one.route } : {}),
     };
     addTo(groupOf(by === 'edge' ? { ...known, protocol: one.protocol } : known, labels), one);
   }
@@ -140,6 +141,11 @@ export function goldenRows(
   // Services stand in their order; of what there was, the busiest first.
   const weight = (row: StatRow): number => row.requestsPerSecond + row.deniedPerSecond;
   return by === 'service' || by === 'instance' ? rows : rows.sort((a, b) => weight(b) - weight(a));
+}
+
+/** Whether a series is part of these rows. */
+export function isCounted({ direction, route }: SeriesLabels, by: StatKind, view: 'inbound' | 'outbound'): boolean {
+  return direction === view && (route !== '') === (by === 'route');
 }
 
 interface Group {

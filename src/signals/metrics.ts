@@ -30,7 +30,17 @@ export function outcomeOf(status: number, refusal: string | undefined): string {
 }
 
 // `canceled`: the caller went away. `tcp`: a connection that ended by itself.
-const NO_FAILURE = new Set(['1xx', '2xx', '3xx', '4xx', 'tcp', 'canceled', 'denied', 'bad_request', 'rate_limited']);
+export const NO_FAILURE: ReadonlySet<string> = new Set([
+  '1xx',
+  '2xx',
+  '3xx',
+  '4xx',
+  'tcp',
+  'canceled',
+  'denied',
+  'bad_request',
+  'rate_limited',
+]);
 
 /** Whether an outcome counts against the service's success rate. Denials and what the caller did wrong do not. */
 export function isFailure(outcome: string): boolean {

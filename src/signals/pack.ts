@@ -26,9 +26,11 @@ export function addAmount(into: Amount, from: Amount): void {
   into.maxMs = Math.max(into.maxMs, from.maxMs);
   into.requestBytes += from.requestBytes;
   into.responseBytes += from.responseBytes;
-  from.buckets.forEach((count, i) => {
-    into.buckets[i] = (into.buckets[i] ?? 0) + count;
-  });
+  const { buckets } = into;
+  for (let i = 0; i < from.buckets.length; i++) {
+    if (i < buckets.length) buckets[i] = (buckets[i] ?? 0) + (from.buckets[i] ?? 0);
+    else buckets.push(from.buckets[i] ?? 0);
+  }
 }
 
 export class Packer {
@@ -74,12 +76,20 @@ export class Packer {
   }
 }
 
-/** Calls back for each entry of a body; a body that is cut short ends with its last whole entry. */
-export function unpack(body: Uint8Array, onEntry: (series: number, amount: Amount) => void): void {
+/** Pairs of index and count of the entry that is being read; one is read at a time. */
+const pairs = new Float64Array(512);
+
+/**
+ * Adds each entry of a body to what `amountOf` gives for its series; an entry for which it gives nothing is passed over.
+ * A body that is cut short ends with its last whole entry.
+ */
+export function unpack(body: Uint8Array, amountOf: (series: number) => Amount | undefined): void {
   let at = 0;
   const varint = (): number => {
-    let value = 0;
-    for (let scale = 1; at < body.length; scale *= 0x80) {
+    const first = body[at++] as number;
+    if (first < 0x80) return first;
+    let value = first & 0x7f;
+    for (let scale = 0x80; at < body.length; scale *= 0x80) {
       const byte = body[at++] as number;
       value += (byte & 0x7f) * scale;
       if (byte < 0x80) return value;
@@ -88,19 +98,27 @@ export function unpack(body: Uint8Array, onEntry: (series: number, amount: Amoun
   };
   while (at < body.length) {
     const series = varint();
-    const amount: Amount = {
-      count: varint(),
-      sumMs: varint() / 1000,
-      maxMs: varint() / 1000,
-      requestBytes: varint(),
-      responseBytes: varint(),
-      buckets: [],
-    };
-    for (let left = varint(); left > 0; left--) {
-      const index = varint();
-      amount.buckets[index] = varint();
+    const count = varint();
+    const sumMs = varint() / 1000;
+    const maxMs = varint() / 1000;
+    const requestBytes = varint();
+    const responseBytes = varint();
+    const numbers = varint() * 2;
+    if (!(numbers <= pairs.length)) return;
+    for (let i = 0; i < numbers; i++) pairs[i] = varint();
+    if (at > body.length || (numbers > 0 && Number.isNaN(pairs[numbers - 1]))) return;
+    const into = amountOf(series);
+    if (into === undefined) continue;
+    into.count += count;
+    into.sumMs += sumMs;
+    if (maxMs > into.maxMs) into.maxMs = maxMs;
+    into.requestBytes += requestBytes;
+    into.responseBytes += responseBytes;
+    const { buckets } = into;
+    for (let i = 0; i < numbers; i += 2) {
+      const index = pairs[i] as number;
+      while (buckets.length <= index) buckets.push(0);
+      buckets[index] = (buckets[index] as number) + (pairs[i + 1] as number);
     }
-    if (Number.isNaN(series + amount.count + amount.responseBytes)) return;
-    onEntry(series, amount);
   }
 }

@@ -189,6 +189,7 @@ describe('refused', () => {
   const cases: [string, string[], number, RegExp][] = [
     ['an address that others reach', ['metrics', '--listen', '0.0.0.0:9464'], 2, /is no HOST:PORT on loopback/],
     ['names of another mesh that we do not know', ['metrics', '--compat', 'consul'], 2, /linkerd and istio are/],
+    ['what nobody can print', ['metrics', '--print', 'jsonnet'], 2, /rules and dashboard are/],
     ['a condition without a value', ['stat', '--fail-if', 'success<'], 2, /is no condition/],
     ['a condition on what is not counted', ['stat', '--fail-if', 'happiness<1'], 2, /fields are success/],
     ['an objective of everything', ['stat', '--objective', '100%'], 2, /below 100%/],

@@ -20,7 +20,10 @@ test('what is packed is what is unpacked', () => {
       const packer = new Packer();
       for (const [series, each] of entries) packer.add(series, each);
       const got: [number, Amount][] = [];
-      unpack(packer.take(), (series, each) => got.push([series, each]));
+      unpack(packer.take(), (series) => {
+        got.push([series, emptyAmount()]);
+        return got.at(-1)?.[1];
+      });
       assert.deepEqual(
         got.map(([series, each]) => [series, { ...each, buckets: filled(each) }]),
         entries.map(([series, each]) => [series, { ...each, buckets: filled(each) }]),
@@ -34,10 +37,36 @@ test('a body that is cut short gives whole entries only, and ends', () => {
   const packer = new Packer();
   for (let i = 0; i < 20; i++) packer.add(i + 1, { ...emptyAmount(), count: 300 + i, sumMs: 5, buckets: [1, 0, 70_000] });
   const body = packer.take();
-  for (let length = 0; length < body.length; length++)
-    unpack(body.subarray(0, length), (series, each) => {
-      assert.equal(each.count, 299 + series);
+  for (let length = 0; length < body.length; length++) {
+    const got = new Map<number, Amount>();
+    unpack(body.subarray(0, length), (series) => {
+      const made = emptyAmount();
+      got.set(series, made);
+      return made;
     });
+    for (const [series, each] of got)
+      assert.deepEqual(
+        [each.count, each.sumMs, filled(each)],
+        [
+          299 + series,
+          5,
+          [
+            [0, 1],
+            [2, 70_000],
+          ],
+        ],
+      );
+  }
+});
+
+test('entries of one series add up, and what is not wanted is passed over', () => {
+  const packer = new Packer();
+  packer.add(1, { ...emptyAmount(), count: 3, maxMs: 9, buckets: [3] });
+  packer.add(2, { ...emptyAmount(), count: 100, buckets: [0, 100] });
+  packer.add(1, { ...emptyAmount(), count: 4, maxMs: 5, buckets: [1, 0, 3] });
+  const sum = emptyAmount();
+  unpack(packer.take(), (series) => (series === 1 ? sum : undefined));
+  assert.deepEqual([sum.count, sum.maxMs, sum.buckets], [7, 9, [4, 0, 3]]);
 });
 
 test('sums add up, and the largest stays the largest', () => {

@@ -3,6 +3,7 @@ import { CERTIFICATE_RULES } from '../../src/certs/lint.ts';
 import { CATALOGUE, GROUPS } from '../../src/commands/catalogue.ts';
 import { RULE_PAGES } from '../../src/policy/form-pages.ts';
 import type { RulePage } from '../../src/policy/rule.ts';
+import { ownMetrics } from '../../src/signals/exposition.ts';
 import { COMPLETIONS } from '../../src/views/completion.ts';
 
 const COMPLETION_FILES: Readonly<Record<string, string>> = {
@@ -19,6 +20,7 @@ export function generatedFiles(): Map<string, string> {
   files.set('docs/rules/README.md', rulesIndex());
   for (const page of RULE_PAGES) files.set(`docs/rules/${page.id}.md`, rulePage(page));
   files.set('docs/certificate-rules.md', certificateRules());
+  files.set('docs/metrics.md', metricsPage());
   files.set('docs/cli.md', commandsPage());
   return files;
 }
@@ -42,6 +44,22 @@ ${rows.join('\n')}
 function certificateRules(): string {
   const rows = CERTIFICATE_RULES.map(({ id, severity, summary }) => `| ${id} | ${severity} | ${summary} |`);
   return `# Lint rules of certificates\n\nWhat \`meshctl certs lint\` finds. The ids are stable.\n\n| rule | severity | what |\n| --- | --- | --- |\n${rows.join('\n')}\n`;
+}
+
+function metricsPage(): string {
+  const rows = ownMetrics().map(({ name, type, help }) => `| \`${type === 'counter' ? `${name}_total` : name}\` | ${type} | ${help} |`);
+  return `# Metrics
+
+What \`meshctl metrics\` prints and serves ([signals.md](signals.md#prometheus) says how). Names are stable. Durations are OpenTelemetry's semantic
+conventions as Prometheus spells them, with their bucket bounds from 5 ms to 10 s.
+
+| name | type | what |
+| --- | --- | --- |
+${rows.join('\n')}
+
+Labels: \`service\` and \`instance\` of the proxy that says so; \`client\` or \`server\` is the other end (\`-\`: no identity, from outside);
+\`http_response_status_class\` is \`2xx\` to \`5xx\`, \`error_type\` is \`5xx\` or why the proxy refused ([faults.md](faults.md#refusals)); \`http_route\` is \`GET /orders/{id}\`.
+`;
 }
 
 /** The wrong example, mended. */

@@ -5,8 +5,8 @@
 //   points*    one row a proxy and interval, packed (signals/pack.ts); coarser tables are made from finer ones when an interval has ended
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import type { SeriesSample } from '../../mesh/messages.ts';
-import type { WindowSeries } from '../../signals/golden.ts';
-import { type Amount, addAmount, emptyAmount, Packer, unpack } from '../../signals/pack.ts';
+import type { SeriesLabels, WindowSeries } from '../../signals/golden.ts';
+import { type Amount, emptyAmount, Packer, unpack } from '../../signals/pack.ts';
 
 export const POINTS_SCHEMA = `
 CREATE TABLE IF NOT EXISTS signal_series (
@@ -45,7 +45,7 @@ export interface PointProxy {
   readonly instance: string;
 }
 
-type Labels = Omit<WindowSeries, keyof Amount>;
+type Labels = SeriesLabels;
 type Row = Record<string, string | number | null | Uint8Array>;
 
 interface ProxyState {
@@ -101,16 +101,11 @@ export class Points {
     ).run(proxy.id, proxy.epoch, Math.floor(atMs), this.#packer.take());
   }
 
-  /** Growth of every series after `fromMs`, up to and with `toMs`, by the finest table that still knows so far back. */
-  window(fromMs: number, toMs: number, nowMs: number): WindowSeries[] {
+  /** Growth of every series that is wanted after `fromMs`, up to and with `toMs`, by the finest table that still knows so far back. */
+  window(fromMs: number, toMs: number, nowMs: number, wants?: (labels: SeriesLabels) => boolean): WindowSeries[] {
     const sums = new Map<number, Amount>();
-    this.#read(fromMs, toMs, nowMs, (_at, body) =>
-      unpack(body, (id, amount) => {
-        const sum = sums.get(id);
-        if (sum === undefined) sums.set(id, amount);
-        else addAmount(sum, amount);
-      }),
-    );
+    const amountOf = this.#sumOf(sums, wants);
+    this.#read(fromMs, toMs, nowMs, (_at, body) => unpack(body, amountOf));
     return [...sums].flatMap(([id, amount]) => {
       const labels = this.#labels.get(id);
       return labels === undefined ? [] : [{ ...labels, ...amount }];
@@ -124,11 +119,7 @@ export class Points {
       const step = Math.floor((at - fromMs) / stepMs);
       const sums = steps.get(step) ?? new Map<number, Amount>();
       steps.set(step, sums);
-      unpack(body, (id, amount) => {
-        const sum = sums.get(id);
-        if (sum === undefined) sums.set(id, amount);
-        else addAmount(sum, amount);
-      });
+      unpack(body, this.#sumOf(sums));
     });
     return new Map(
       [...steps].map(([step, sums]) => [
@@ -215,11 +206,7 @@ export class Points {
         const { proxy, body } = row as Row;
         const sums = byProxy.get(String(proxy)) ?? new Map<number, Amount>();
         byProxy.set(String(proxy), sums);
-        unpack(body as Uint8Array, (id, amount) => {
-          const sum = sums.get(id);
-          if (sum === undefined) sums.set(id, amount);
-          else addAmount(sum, amount);
-        });
+        unpack(body as Uint8Array, this.#sumOf(sums));
       }
       for (const [proxy, sums] of byProxy) {
         for (const [id, amount] of sums) this.#packer.add(id, amount);
@@ -230,6 +217,19 @@ export class Points {
         start + to.stepMs,
       );
     }
+  }
+
+  /** The sum of a series, made when it is asked for first; nothing for series that are not wanted. */
+  #sumOf(sums: Map<number, Amount>, wants?: (labels: SeriesLabels) => boolean): (series: number) => Amount | undefined {
+    return (series) => {
+      const known = sums.get(series);
+      if (known !== undefined) return known;
+      const labels = this.#labels.get(series);
+      if (wants !== undefined && (labels === undefined || !wants(labels))) return undefined;
+      const made = emptyAmount();
+      sums.set(series, made);
+      return made;
+    };
   }
 
   #stateOf({ id, epoch }: PointProxy): ProxyState {
@@ -247,7 +247,7 @@ export class Points {
     const row = this.#on('SELECT epoch, state FROM signal_proxies WHERE id = ?').get(id) as Row | undefined;
     if (row === undefined) return undefined;
     const totals = new Map<number, Amount>();
-    unpack(row['state'] as Uint8Array, (series, amount) => totals.set(series, amount));
+    unpack(row['state'] as Uint8Array, this.#sumOf(totals));
     return { epoch: String(row['epoch']), totals };
   }
 

@@ -10,7 +10,7 @@ import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import { Fault } from '../../base/fault.ts';
 import type { PolicyRevision, RecentQuery, Store, TraceMatch } from '../../control/store.ts';
 import type { SeriesSample } from '../../mesh/messages.ts';
-import type { WindowSeries } from '../../signals/golden.ts';
+import type { SeriesLabels, WindowSeries } from '../../signals/golden.ts';
 import type { Span } from '../../traces/span.ts';
 import { POINTS_SCHEMA, type PointProxy, Points } from './points.ts';
 
@@ -139,9 +139,9 @@ export class LocalStore implements Store {
     }
   }
 
-  window(fromMs: number, toMs = Date.now()): WindowSeries[] {
+  window(fromMs: number, toMs = Date.now(), wants?: (labels: SeriesLabels) => boolean): WindowSeries[] {
     this.flush();
-    return this.#points.window(fromMs, toMs, Date.now());
+    return this.#points.window(fromMs, toMs, Date.now(), wants);
   }
 
   totals(proxies: readonly string[]): WindowSeries[] {
