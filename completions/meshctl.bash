@@ -92,7 +92,7 @@ _meshctl() {
   case "$command" in
     'demo') flags='-d --detach --duration --load --keep -o --output --help --debug --no-color' ;;
     'init') flags='--force --help --debug --no-color' ;;
-    'up') flags='-f --file -d --detach --isolate --reset-policy --timeout --state -o --output --help --debug --no-color' ;;
+    'up') flags='-f --file -d --detach --isolate --reset-policy --timeout --on-alert --alert-if --state -o --output --help --debug --no-color' ;;
     'down') flags='--state --help --debug --no-color' ;;
     'status') flags='--state -o --output --help --debug --no-color' ;;
     'logs') flags='-f --follow --tail --proxy --state --help --debug --no-color' ;;

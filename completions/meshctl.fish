@@ -76,6 +76,8 @@ complete -c meshctl -n '__fish_seen_subcommand_from up' -s d -l detach -d 'run i
 complete -c meshctl -n '__fish_seen_subcommand_from up' -l isolate -d 'a network and users of its own for every instance (Linux, root)'
 complete -c meshctl -n '__fish_seen_subcommand_from up' -l reset-policy -d 'take the mesh file\'s policy again, instead of the one that `policy apply` set'
 complete -c meshctl -n '__fish_seen_subcommand_from up' -l timeout -r -d 'how long -d waits until everything is ready (default: 30s)'
+complete -c meshctl -n '__fish_seen_subcommand_from up' -l on-alert -r -d 'run this, without a shell, when a condition begins and when it ends; JSON on stdin'
+complete -c meshctl -n '__fish_seen_subcommand_from up' -l alert-if -r -d 'over the last minute: \'p99>200ms\'; may be repeated (default: \'success<99%\' and \'ready<100%\')'
 complete -c meshctl -n '__fish_seen_subcommand_from up' -l state -r -d 'state directory of the mesh (default: MESHCTL_STATE, the nearest .meshctl, or the one mesh that runs)'
 complete -c meshctl -n '__fish_seen_subcommand_from up' -s o -l output -x -a 'table json' -d 'table or json (default: table)'
 complete -c meshctl -n '__fish_seen_subcommand_from up' -l help -d 'explain'

@@ -10,7 +10,7 @@ Register-ArgumentCompleter -Native -CommandName meshctl -ScriptBlock {
     'completion' = @('bash', 'zsh', 'fish', 'powershell')
     'demo -' = @('-d', '--detach', '--duration', '--load', '--keep', '-o', '--output', '--help', '--debug', '--no-color')
     'init -' = @('--force', '--help', '--debug', '--no-color')
-    'up -' = @('-f', '--file', '-d', '--detach', '--isolate', '--reset-policy', '--timeout', '--state', '-o', '--output', '--help', '--debug', '--no-color')
+    'up -' = @('-f', '--file', '-d', '--detach', '--isolate', '--reset-policy', '--timeout', '--on-alert', '--alert-if', '--state', '-o', '--output', '--help', '--debug', '--no-color')
     'down -' = @('--state', '--help', '--debug', '--no-color')
     'status -' = @('--state', '-o', '--output', '--help', '--debug', '--no-color')
     'logs -' = @('-f', '--follow', '--tail', '--proxy', '--state', '--help', '--debug', '--no-color')

@@ -126,10 +126,16 @@ export const CATALOGUE: readonly CommandSpec[] = [
       { flags: '--isolate', description: 'a network and users of its own for every instance (Linux, root)' },
       { flags: '--reset-policy', description: "take the mesh file's policy again, instead of the one that `policy apply` set" },
       { flags: '--timeout <time>', description: 'how long -d waits until everything is ready (default: 30s)' },
+      { flags: '--on-alert <command>', description: 'run this, without a shell, when a condition begins and when it ends; JSON on stdin' },
+      {
+        flags: '--alert-if <condition>',
+        description: "over the last minute: 'p99>200ms'; may be repeated (default: 'success<99%' and 'ready<100%')",
+        repeatable: true,
+      },
       STATE,
       output('table', 'json'),
     ],
-    examples: ['meshctl up', 'meshctl up -d', 'meshctl up -f shop/mesh.yaml --reset-policy'],
+    examples: ['meshctl up', 'meshctl up -d', 'meshctl up -f shop/mesh.yaml --reset-policy', "meshctl up -d --on-alert './page.sh'"],
     exitCodes:
       '0 stopped as asked, or running (-d); 1 the state directory belongs to another mesh, or a port is in use; 2 the mesh file has errors; 3 not ready in time',
     load: () => import('./up.ts'),

@@ -62,11 +62,11 @@ export function failedText(failed: readonly Failing[]): string {
     .join('');
 }
 
-export function readConditions(input: Input): Condition[] {
-  return repeatedOption(input, 'failIf').map((text) => {
+export function readConditions(input: Input, name = 'failIf', flagName = 'fail-if'): Condition[] {
+  return repeatedOption(input, name).map((text) => {
     const condition = parseCondition(text);
     if (condition !== undefined) return condition;
-    throw new Fault('USAGE', 'usage', `\`--fail-if ${text}\` is no condition`, {
+    throw new Fault('USAGE', 'usage', `\`--${flagName} ${text}\` is no condition`, {
       hint: `write FIELD<VALUE or FIELD>VALUE: \`success<99.5%\`, \`p99>200ms\`, \`memory>512MiB\`; fields are ${CONDITION_FIELDS.join(', ')}`,
     });
   });

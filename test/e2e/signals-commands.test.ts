@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -123,6 +123,31 @@ test('watch tells when a condition begins, and hands it to a command', async () 
   assert.match(readFileSync(join(place.directory, 'told.txt'), 'utf8'), /^firing \{.*"condition":"p99>0ms"/);
 });
 
+test('up tells a command of its own when a service goes down, and when it is back', async () => {
+  await using own = pairWorkplace();
+  own.write(
+    'told.cjs',
+    "require('fs').appendFileSync('told.txt', process.env.MESHCTL_ALERT_STATE + ' ' + process.env.MESHCTL_ALERT_ROW + '\\n')",
+  );
+  const { ingressUrl } = await own.json<{ ingressUrl: string }>([
+    ...['up', '-d', '--on-alert', 'node told.cjs'],
+    ...['--alert-if', 'ready<100%', '--alert-if', 'rps>1000'],
+  ]);
+  const told = join(own.directory, 'told.txt');
+  // It crashes each time it is asked to, and is started again after a pause that grows.
+  const until = async (wanted: RegExp, work: () => Promise<unknown>): Promise<void> => {
+    while (!existsSync(told) || !wanted.test(readFileSync(told, 'utf8'))) await work();
+  };
+  await until(/^firing front$/m, async () => {
+    await fetch(`${ingressUrl}/crash`).then(
+      (response) => response.arrayBuffer(),
+      () => undefined,
+    );
+  });
+  await until(/^resolved front$/m, () => own.run(['status']));
+  assert.match(readFileSync(told, 'utf8'), /^firing front\nresolved front\n/);
+});
+
 test('what top records it shows again', async () => {
   const recorded = await place.run(['top', '--count', '2', '--interval', '200ms', '--window', '1m', '--record', 'day.jsonl', '-o', 'json']);
   assert.equal(recorded.code, 0, recorded.stderr);
@@ -203,6 +228,10 @@ describe('refused', () => {
     ['a field that is none', ['tap', '--header', 'a b'], 2, /is no name of a field/],
     ['a watch for nothing', ['watch'], 2, /what should be watched for/],
     ['a command with an open quote', ['watch', '--fail-if', 'rps<1', '--exec', "node 'x"], 2, /a quote is open/],
+    ['alerts that nobody is told of', ['up', '--alert-if', 'rps<1'], 2, /add --on-alert/],
+    ['an alert that is no condition', ['up', '--on-alert', 'true', '--alert-if', 'rps'], 2, /`--alert-if rps` is no condition/],
+    ['an alert for nobody', ['up', '--on-alert', ''], 2, /it is empty/],
+    ['alerts of a mesh that runs', ['up', '--on-alert', 'true'], 1, /whom it tells of alerts was said/],
     ['a recording that is none', ['top', '--replay', 'mesh.yaml', '--once'], 2, /line 1 is no reading/],
     ['a recording without rows', ['top', '--replay', 'half.jsonl', '--once'], 2, /line 1 is no reading/],
     ['a recording that is not there', ['top', '--replay', 'nothing.jsonl'], 2, /nothing\.jsonl/],
